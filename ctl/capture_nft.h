@@ -1,0 +1,48 @@
+/*
+ * The nft table of a capture: `inet sluice_NAME`.
+ *
+ * It remembers in the connection mark by which interface a connection from outside came in, and
+ * gives the mark to its answers, so that policy rules lead them back there. And it keeps the kernel
+ * from answering (RST, port unreachable) packets to the translated ports, which are Sluice's.
+ */
+#ifndef SLUICE_CTL_CAPTURE_NFT_H
+#define SLUICE_CTL_CAPTURE_NFT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ctl/conf.h"
+#include "ctl/ports.h"
+
+enum {
+	NFT_TABLE_NAME_MAX = 32,
+	NFT_ERROR_MAX = 300,
+	/* Low half of the mark: 1 + index is an egress; came in by an interface that is none. */
+	NFT_MARK_OTHER = 0xffff,
+};
+
+#define NFT_TABLE_PREFIX "sluice_"
+
+/* The name of the table of a device; characters that nft does not take become "_". */
+char *nft_table_name(const char *ifname, char out[NFT_TABLE_NAME_MAX]);
+
+/*
+ * Write the whole ruleset as one transaction that replaces a table of that name.
+ *
+ * busy:    ports that stay the kernel's
+ * comment: of the table, "" for none; no quotes
+ * Errors:  -EINVAL (an interface's name cannot be written in nft); the stream's own state is the
+ *          caller's to check
+ */
+int nft_write(FILE *out, const struct conf *conf, const char *ifname, const struct ports *busy,
+	      const char *comment);
+
+/*
+ * Have `nft -f -` apply a text.
+ *
+ * error:  one line, filled on failure
+ * Errors: -ENOENT (nft is not installed), -EINVAL (refused), or the system's
+ */
+int nft_apply(const char *text, size_t size, char error[NFT_ERROR_MAX]);
+
+#endif

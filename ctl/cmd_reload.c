@@ -1,0 +1,56 @@
+/* reload: a new table, all of it or nothing. */
+#include "ctl/commands.h"
+
+#include <stdio.h>
+
+#include "ctl/client.h"
+#include "ctl/reply.h"
+#include "ctl/usage.h"
+
+static void print_reload(const json_t *result)
+{
+	char parse[REPLY_CELL_MAX], build[REPLY_CELL_MAX], publish[REPLY_CELL_MAX];
+
+	printf("generation %lld: %lld IPv4 + %lld IPv6 prefixes, parsed in %s, built in %s, "
+	       "published in %s%s\n",
+	       reply_number(result, "generation"), reply_number(result, "v4"),
+	       reply_number(result, "v6"), reply_format_us(reply_number(result, "parse_us"), parse),
+	       reply_format_us(reply_number(result, "build_us"), build),
+	       reply_format_us(reply_number(result, "publish_us"), publish),
+	       json_is_false(json_object_get(result, "changed")) ? "; the lists were the same"
+								 : "");
+}
+
+int cmd_reload(const struct options *options, int argc, char **argv)
+{
+	json_t *params = NULL;
+	json_t *result;
+	int status;
+
+	if (argc > 1)
+		params = json_pack("{s:[]}", "lists");
+	for (int i = 1; i < argc; i++) {
+		const char *wrong = argv[i][0] == '-' ? "unknown option '%s'" : NULL;
+
+		/* A list that is left out would be kept silently: what JSON cannot hold is an
+		 * error. */
+		if (wrong == NULL && json_array_append_new(json_object_get(params, "lists"),
+							   json_string(argv[i])) != 0)
+			wrong = "not a name of a list: '%s'";
+		if (wrong != NULL) {
+			json_decref(params);
+			return usage_fail(argv[0], wrong, argv[i]);
+		}
+	}
+	status = client_call(options, "reload", params, &result);
+	if (status == STATUS_REFUSED || status == STATUS_NOT_FOUND)
+		fputs("nothing was changed\n", stderr);
+	if (status != STATUS_OK)
+		return status;
+	if (options->json)
+		reply_print_json(result, stdout);
+	else
+		print_reload(result);
+	json_decref(result);
+	return STATUS_OK;
+}

@@ -1,0 +1,451 @@
+/*
+ * `sluice run`: start, serve, end cleanly.
+ *
+ * Overview: configuration and lists first, since they are the likeliest to be wrong and nothing
+ * has been touched yet; then the TUN, capture (fails closed from here on: packets wait in the
+ * TUN), the egress interfaces, the workers, the control socket. The event loop waits for signals,
+ * netlink, neighbours that workers ask for, and the control socket.
+ *
+ * Threads: this is the control thread. Signals are blocked before the workers start and read by
+ * signalfd.
+ */
+#include "ctl/daemon.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "ctl/commands.h"
+#include "ctl/usage.h"
+
+enum {
+	QUEUES_AUTO_MAX = 4,
+	LIST_FILES_MAX = 64,
+	TURN_MS = 1000, /* the control socket looks at its deadlines so often */
+};
+
+uint64_t daemon_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fputs("sluice: ", stderr);
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+	va_end(arguments);
+}
+
+/* ---- Threads ---- */
+
+static unsigned allowed_cpus(int *cpus, unsigned max)
+{
+	cpu_set_t set;
+	unsigned n = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 0;
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			cpus[n++] = cpu;
+	return n;
+}
+
+/* Names each worker; pins it where every worker can have a core of its own. */
+static void worker_begin(void *context, unsigned worker)
+{
+	const struct daemon *d = context;
+	int cpus[TUN_QUEUES_MAX];
+	unsigned n = allowed_cpus(cpus, TUN_QUEUES_MAX);
+	unsigned workers = dataplane_worker_count(d->dataplane);
+	char name[16];
+	cpu_set_t set;
+
+	snprintf(name, sizeof(name), "sluice/%u", worker);
+	pthread_setname_np(pthread_self(), name);
+	if (workers < 2 || workers > n)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpus[worker], &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+/* ---- Start ---- */
+
+static int open_dataplane(struct daemon *d)
+{
+	const struct conf *c = &d->conf;
+	struct egress_options egresses[EGRESSES_MAX] = {0};
+	int cpus[TUN_QUEUES_MAX], failed, rc;
+	unsigned queues = allowed_cpus(cpus, QUEUES_AUTO_MAX);
+	char error[CAPTURE_ERROR_MAX];
+	struct tun *tun;
+
+	struct tun_options tun_options = {
+		.name = c->interface.name,
+		.queues = c->interface.queues ? c->interface.queues
+			  : queues            ? queues
+					      : 1,
+		.persist = true,
+		.fd = -1,
+	};
+	rc = tun_open(&tun_options, &tun);
+	if (rc < 0) {
+		say("%s: cannot open the TUN device: %s%s", c->interface.name, strerror(-rc),
+		    rc == -EBUSY   ? " (is another sluice running?)"
+		    : rc == -EPERM ? " (run as root, or with CAP_NET_ADMIN)"
+				   : "");
+		return rc;
+	}
+	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
+	snprintf(d->offloads, sizeof(d->offloads), "%s", tun_offloads(tun));
+	rc = capture_up(c, d->ifname, &d->capture, error);
+	if (rc < 0) {
+		say("%s", error);
+		goto close_tun;
+	}
+	if (capture_warnings(d->capture)[0])
+		say("%s", capture_warnings(d->capture));
+
+	for (unsigned i = 0; i < c->egress_count; i++) {
+		egresses[i].type = (enum egress_type)c->egresses[i].type;
+		egresses[i].interface = c->egresses[i].interface;
+		egresses[i].nat = c->egresses[i].nat;
+		egresses[i].port_first = c->egresses[i].port_first;
+		egresses[i].port_last = c->egresses[i].port_last;
+	}
+	struct dataplane_options options = {
+		.tun = tun,
+		.egresses = egresses,
+		.egress_count = c->egress_count,
+		.on_change = (enum on_change)c->interface.on_change,
+		.thread_begin = worker_begin,
+		.context = d,
+	};
+	options.busy_ports = capture_busy_ports(d->capture, &options.busy_port_count);
+	rc = dataplane_create(&options, &d->dataplane, &failed);
+	if (rc == 0)
+		return 0;
+	if (failed >= 0)
+		say("egress %s: interface %s: %s", c->egresses[failed].name,
+		    c->egresses[failed].interface, strerror(-rc));
+	else
+		say("cannot make the dataplane: %s", strerror(-rc));
+close_tun:
+	tun_unpersist(tun);
+	tun_close(tun);
+	return rc;
+}
+
+_Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
+		       (int)CONF_EGRESS_DROP == EGRESS_DROP &&
+		       (int)CONF_EGRESS_REJECT == EGRESS_REJECT &&
+		       (int)CONF_ON_CHANGE_KEEP == ON_CHANGE_KEEP &&
+		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX,
+	       "configuration and dataplane use the same numbers");
+
+static int publish_links(struct daemon *d)
+{
+	char error[CAPTURE_ERROR_MAX];
+	struct links *links;
+	int rc = links_watch_snapshot(d->watch, &links);
+
+	if (rc < 0) {
+		say("links: %s", strerror(-rc));
+		return rc;
+	}
+	if (capture_update_replies(d->capture, links, error) < 0)
+		say("%s", error);
+	dataplane_publish_links(d->dataplane, links);
+	return 0;
+}
+
+static int open_socket(struct daemon *d, const struct options *options)
+{
+	char path[128];
+	struct rpc_options rpc = {.table = daemon_methods(d)};
+	struct rpc_error err = {0};
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s.sock", SLUICE_RUN_DIR, d->ifname);
+	rpc.path = options->socket ? options->socket : path;
+	rc = rpc_open(&rpc, &d->rpc, &err);
+	if (rc < 0)
+		say("control socket: %s", err.text);
+	return rc;
+}
+
+static int load_first(struct daemon *d, struct load_result *loaded)
+{
+	char text[LOAD_ERROR_TEXT_MAX];
+	struct load_error err;
+	int rc = load_table(&d->conf, 1, NULL, 0, loaded, &err);
+
+	if (rc < 0)
+		say("%s", load_error_format(&err, text));
+	return rc;
+}
+
+/* ---- The loop ---- */
+
+static void reload_by_signal(struct daemon *d)
+{
+	char text[LOAD_ERROR_TEXT_MAX];
+	struct reload_report r;
+	struct load_error err;
+
+	if (daemon_reload(d, NULL, 0, &r, &err) < 0)
+		say("reload: %s; nothing was changed", load_error_format(&err, text));
+	else
+		say("reload: generation %u, %zu IPv4 + %zu IPv6 prefixes", r.generation, r.count4,
+		    r.count6);
+}
+
+/* Returns whether the daemon must end. */
+static bool take_signal(struct daemon *d, int fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo != SIGHUP)
+		return true;
+	reload_by_signal(d);
+	return false;
+}
+
+static void resolve_wishes(struct daemon *d)
+{
+	struct addr via;
+	unsigned egress;
+
+	while (dataplane_resolve_next(d->dataplane, &egress, &via))
+		links_watch_resolve(d->watch, egress, &via);
+}
+
+static void serve(struct daemon *d, int signals)
+{
+	enum { SIGNALS, NETLINK, WISHES, SOCKET, FDS };
+	struct pollfd fds[FDS] = {
+		[SIGNALS] = {.fd = signals, .events = POLLIN},
+		[NETLINK] = {.fd = links_watch_fd(d->watch), .events = POLLIN},
+		[WISHES] = {.fd = dataplane_resolve_fd(d->dataplane), .events = POLLIN},
+		[SOCKET] = {.fd = rpc_fd(d->rpc), .events = POLLIN},
+	};
+	bool changed;
+
+	for (;;) {
+		if (poll(fds, FDS, TURN_MS) < 0 && errno != EINTR)
+			return;
+		if (fds[SIGNALS].revents && take_signal(d, signals))
+			return;
+		if (fds[NETLINK].revents) {
+			changed = false;
+			if (links_watch_process(d->watch, &changed) == 0 && changed)
+				publish_links(d);
+		}
+		if (fds[WISHES].revents)
+			resolve_wishes(d);
+		rpc_process(d->rpc, daemon_now_ms());
+	}
+}
+
+/* ---- From start to end ---- */
+
+static void take_down(struct daemon *d)
+{
+	char error[CAPTURE_ERROR_MAX];
+	unsigned removed;
+
+	rpc_close(d->rpc);
+	links_watch_close(d->watch);
+	dataplane_destroy(d->dataplane);
+	capture_free(d->capture);
+	if (d->ifname[0] &&
+	    capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) < 0)
+		say("%s", error);
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int start(struct daemon *d, const struct options *options, struct load_result *loaded)
+{
+	struct reload_report ignored;
+	int rc = open_dataplane(d);
+
+	if (rc < 0)
+		return rc;
+	rc = daemon_commit(d, NULL, loaded, &ignored);
+	if (rc < 0)
+		return rc;
+	rc = links_watch_open(&d->conf, &d->watch);
+	if (rc < 0) {
+		say("netlink: %s", strerror(-rc));
+		return rc;
+	}
+	rc = publish_links(d);
+	if (rc < 0)
+		return rc;
+	rc = dataplane_start(d->dataplane);
+	if (rc < 0) {
+		say("cannot start the workers: %s", strerror(-rc));
+		return rc;
+	}
+	return open_socket(d, options);
+}
+
+static int run(struct daemon *d, const struct options *options)
+{
+	struct load_result loaded = {0};
+	int signals = block_signals();
+	int status = STATUS_USAGE;
+
+	d->started_ms = daemon_now_ms();
+	if (load_first(d, &loaded) < 0)
+		goto close_signals;
+	status = STATUS_REFUSED;
+	if (start(d, options, &loaded) == 0) {
+		const struct table *table = route_table_control(dataplane_routes(d->dataplane));
+
+		say("%s is up: %zu IPv4 + %zu IPv6 prefixes, %u queues, offloads %s", d->ifname,
+		    table->count4, table->count6, dataplane_worker_count(d->dataplane),
+		    d->offloads);
+		serve(d, signals);
+		say("%s: ending", d->ifname);
+		status = STATUS_OK;
+	}
+	take_down(d);
+	daemon_forget_lists(d);
+	load_result_fini(&loaded);
+close_signals:
+	close(signals);
+	return status;
+}
+
+/* ---- The command ---- */
+
+struct run_arguments {
+	const char *config;
+	const char *lists[LIST_FILES_MAX];
+	unsigned list_count;
+	const char *direct;
+	const char *tunnel;
+	bool include;
+	bool exclude;
+};
+
+static int take_arguments(int argc, char **argv, struct run_arguments *a)
+{
+	static const struct option long_options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"list", required_argument, NULL, 'l'},
+		{"direct", required_argument, NULL, 'd'},
+		{"tunnel", required_argument, NULL, 't'},
+		{"include", no_argument, NULL, 'i'},
+		{"exclude", no_argument, NULL, 'e'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, ":c:", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			a->config = optarg;
+			break;
+		case 'l':
+			if (a->list_count == LIST_FILES_MAX)
+				return usage_fail("run", "more than %d lists", LIST_FILES_MAX);
+			a->lists[a->list_count++] = optarg;
+			break;
+		case 'd':
+			a->direct = optarg;
+			break;
+		case 't':
+			a->tunnel = optarg;
+			break;
+		case 'i':
+			a->include = true;
+			break;
+		case 'e':
+			a->exclude = true;
+			break;
+		default:
+			return usage_bad_option("run", c, argv, long_options);
+		}
+	}
+	if (optind < argc)
+		return usage_fail("run", "what is '%s'?", argv[optind]);
+	if (a->include && a->exclude)
+		return usage_fail("run", "--include and --exclude exclude each other");
+	if (a->config && (a->list_count || a->direct || a->tunnel || a->include || a->exclude))
+		return usage_fail("run", "either -c FILE, or --list, --direct and --tunnel");
+	if (!a->config && (a->list_count || a->direct || a->tunnel) &&
+	    !(a->list_count && a->direct && a->tunnel))
+		return usage_fail("run", "without a configuration file, --list, --direct and "
+					 "--tunnel are all needed");
+	return 0;
+}
+
+static int load_configuration(const struct run_arguments *a, struct conf *conf)
+{
+	char text[LOAD_ERROR_TEXT_MAX];
+	struct load_error err;
+	struct conf_error wrong;
+	int rc;
+
+	if (a->list_count) {
+		rc = conf_from_options(a->lists, a->list_count, a->direct, a->tunnel, a->include,
+				       conf, &wrong);
+		if (rc < 0)
+			say("%s", wrong.text);
+		return rc;
+	}
+	rc = load_conf(a->config ? a->config : SLUICE_CONF_PATH, conf, &err);
+	if (rc < 0)
+		say("%s", load_error_format(&err, text));
+	return rc;
+}
+
+int cmd_run(const struct options *options, int argc, char **argv)
+{
+	struct run_arguments arguments = {0};
+	struct daemon d = {0};
+	int status = take_arguments(argc, argv, &arguments);
+
+	if (status != 0)
+		return status;
+	if (load_configuration(&arguments, &d.conf) < 0)
+		return STATUS_USAGE;
+	status = run(&d, options);
+	conf_free(&d.conf);
+	return status;
+}

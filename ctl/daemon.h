@@ -1,0 +1,65 @@
+/* The running program: what the event loop in daemon.c and the methods in methods.c share. */
+#ifndef SLUICE_CTL_DAEMON_H
+#define SLUICE_CTL_DAEMON_H
+
+#include <time.h>
+
+#include "ctl/capture.h"
+#include "ctl/conf.h"
+#include "ctl/links_watch.h"
+#include "ctl/load.h"
+#include "ctl/rpc.h"
+#include "dataplane/dataplane.h"
+
+/* Owned by the control thread. */
+struct daemon {
+	struct conf conf;
+	struct dataplane *dataplane;
+	struct capture *capture;
+	struct links_watch *watch;
+	struct rpc *rpc;
+	struct list **lists; /* a reference to each of conf.lists */
+	time_t *loaded;      /* when each of them was read */
+	char offloads[64];
+	char ifname[CONF_IFNAME_MAX];
+	uint64_t started_ms;
+	uint32_t generation;
+};
+
+/* What a reload did; the operator and the benchmark read the same numbers. */
+struct reload_report {
+	uint32_t generation;
+	size_t count4;
+	size_t count6;
+	uint64_t parse_us;
+	uint64_t build_us;
+	uint64_t publish_ns;
+};
+
+/*
+ * Read lists again, build a table aside and publish it. With a configuration file and no names
+ * the file is read again too; its [Interface] and [Egress] sections must be as they were.
+ *
+ * names:  of the lists to read; count 0: all, and the configuration
+ * Errors: -ENOENT (no list of that name), -EINVAL and others with *err filled; nothing has then
+ *         changed
+ */
+int daemon_reload(struct daemon *daemon, const char *const *names, unsigned count,
+		  struct reload_report *report, struct load_error *err);
+
+/*
+ * Publish a table that was loaded, and take over its lists and, if next is not NULL, that
+ * configuration (*next is empty afterwards).
+ *
+ * Errors: -ENOMEM; nothing has then changed
+ */
+int daemon_commit(struct daemon *daemon, struct conf *next, struct load_result *loaded,
+		  struct reload_report *report);
+void daemon_forget_lists(struct daemon *daemon);
+
+uint64_t daemon_now_ms(void);
+
+/* The methods of the control socket. */
+struct rpc_table daemon_methods(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,131 @@
+/* Default routes, for what they say of gateways. */
+#include "ctl/links_routes.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include <linux/rtnetlink.h>
+
+#include "ctl/capture.h"
+#include "ctl/capture_plan.h"
+
+struct search {
+	uint8_t version;
+	unsigned ifindex;
+	uint32_t capture_table;
+	struct addr best; /* version 0: none yet */
+	bool best_is_main;
+	uint32_t best_metric;
+};
+
+/* What a route message says of the interface that is looked for. */
+struct way {
+	uint32_t table;
+	uint32_t metric;
+	unsigned ifindex;
+	struct addr gateway;
+};
+
+static void read_gateway(const struct nlattr *attribute, uint8_t version, struct addr *out)
+{
+	if (mnl_attr_get_payload_len(attribute) == (version == 4 ? 4 : 16))
+		*out = addr_from_bytes(version, mnl_attr_get_payload(attribute));
+}
+
+/* One route, several ways: take the one that leaves by the interface. */
+static void read_multipath(const struct nlattr *attribute, const struct search *search,
+			   struct way *way)
+{
+	const struct rtnexthop *hop = mnl_attr_get_payload(attribute);
+	int left = mnl_attr_get_payload_len(attribute);
+
+	for (; RTNH_OK(hop, left); left -= (int)RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+		const struct nlattr *at = (const struct nlattr *)RTNH_DATA(hop);
+		int inside = hop->rtnh_len - (int)RTNH_LENGTH(0);
+
+		if ((unsigned)hop->rtnh_ifindex != search->ifindex)
+			continue;
+		way->ifindex = search->ifindex;
+		for (; mnl_attr_ok(at, inside); inside -= MNL_ALIGN(at->nla_len),
+						at = mnl_attr_next(at))
+			if (mnl_attr_get_type(at) == RTA_GATEWAY)
+				read_gateway(at, search->version, &way->gateway);
+		return;
+	}
+}
+
+static void read_way(const struct nlmsghdr *message, const struct search *search, struct way *way)
+{
+	struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct rtmsg))
+	{
+		bool is_u32 = mnl_attr_validate(attribute, MNL_TYPE_U32) == 0;
+
+		switch (mnl_attr_get_type(attribute)) {
+		case RTA_TABLE:
+			way->table = is_u32 ? mnl_attr_get_u32(attribute) : way->table;
+			break;
+		case RTA_PRIORITY:
+			way->metric = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+			break;
+		case RTA_OIF:
+			way->ifindex = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+			break;
+		case RTA_GATEWAY:
+			read_gateway(attribute, search->version, &way->gateway);
+			break;
+		case RTA_MULTIPATH:
+			read_multipath(attribute, search, way);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static int take_route(const struct nlmsghdr *message, void *data)
+{
+	struct search *search = data;
+	const struct rtmsg *head = mnl_nlmsg_get_payload(message);
+	struct way way = {.table = head->rtm_table};
+	bool is_main, better;
+
+	if (message->nlmsg_type != RTM_NEWROUTE || head->rtm_dst_len != 0 ||
+	    head->rtm_type != RTN_UNICAST || head->rtm_protocol == CAPTURE_PROTOCOL ||
+	    head->rtm_family != (search->version == 4 ? AF_INET : AF_INET6))
+		return 0;
+	read_way(message, search, &way);
+	if (way.ifindex != search->ifindex || way.gateway.version == 0 ||
+	    plan_has_table(search->capture_table, way.table))
+		return 0;
+	is_main = way.table == RT_TABLE_MAIN;
+	better = search->best.version == 0 || (is_main && !search->best_is_main) ||
+		 (is_main == search->best_is_main && way.metric < search->best_metric);
+	if (better) {
+		search->best = way.gateway;
+		search->best_is_main = is_main;
+		search->best_metric = way.metric;
+	}
+	return 0;
+}
+
+int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifindex,
+			 uint32_t capture_table, struct addr *out)
+{
+	struct search search = {
+		.version = version, .ifindex = ifindex, .capture_table = capture_table};
+	struct nlmsghdr *message = netlink_request(netlink, RTM_GETROUTE, 0);
+	struct rtmsg *head = mnl_nlmsg_put_extra_header(message, sizeof *head);
+	int rc;
+
+	/* The kernel leaves out other interfaces' routes, of which there may be a million. */
+	head->rtm_family = version == 4 ? AF_INET : AF_INET6;
+	mnl_attr_put_u32(message, RTA_OIF, ifindex);
+	rc = netlink_dump(netlink, message, take_route, &search);
+	if (rc == -EOPNOTSUPP || rc == -ENODEV) /* no such family, or the interface has just gone */
+		rc = 0;
+	if (rc == 0)
+		*out = search.best;
+	return rc;
+}

@@ -1,0 +1,21 @@
+/* Default routes, for what they say of gateways. */
+#ifndef SLUICE_CTL_LINKS_ROUTES_H
+#define SLUICE_CTL_LINKS_ROUTES_H
+
+#include <stdint.h>
+
+#include "ctl/netlink_linux.h"
+#include "lpm/prefix.h"
+
+/*
+ * The gateway of the best default route that leaves by an interface: of table main, else of any
+ * other table but Sluice's own (another VPN's client may have taken it out of main).
+ *
+ * capture_table: the first of our tables
+ * out:           version 0: there is none
+ * Errors:        -EINTR (the routes changed meanwhile), or the kernel's
+ */
+int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifindex,
+			 uint32_t capture_table, struct addr *out);
+
+#endif

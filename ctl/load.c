@@ -1,0 +1,371 @@
+#include "ctl/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum {
+	CHUNK_BYTES = 1 << 16,
+	GZIP_WINDOW_BITS = 15 + 16, /* the largest window, gzip's header and trailer */
+};
+
+char *load_error_format(const struct load_error *err, char out[LOAD_ERROR_TEXT_MAX])
+{
+	size_t n = 0;
+
+	if (err->file[0] != '\0')
+		n += (size_t)snprintf(out, LOAD_ERROR_TEXT_MAX, "%s:", err->file);
+	if (err->line != 0)
+		n += (size_t)snprintf(out + n, LOAD_ERROR_TEXT_MAX - n, "%zu:%zu:", err->line,
+				      err->column);
+	snprintf(out + n, LOAD_ERROR_TEXT_MAX - n, "%s%s", n > 0 ? " " : "", err->text);
+	return out;
+}
+
+/* Fill *err; returns rc. */
+static int fail(struct load_error *err, int rc, const char *path, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int fail(struct load_error *err, int rc, const char *path, const char *format, ...)
+{
+	va_list args;
+
+	*err = (struct load_error){.reason = rc == -ENOMEM ? "memory" : "file"};
+	snprintf(err->file, sizeof(err->file), "%s", path != NULL ? path : "");
+	va_start(args, format);
+	vsnprintf(err->text, sizeof(err->text), format, args);
+	va_end(args);
+	return rc;
+}
+
+static int fail_memory(struct load_error *err, const char *path)
+{
+	return fail(err, -ENOMEM, path, "out of memory");
+}
+
+static int fail_size(struct load_error *err, const char *path, size_t limit)
+{
+	return fail(err, -EFBIG, path, "larger than %zu MiB", limit >> 20);
+}
+
+/* A text that grows to limit bytes and not further. */
+struct buffer {
+	char *text;
+	size_t size;
+	size_t room;
+	size_t limit;
+};
+
+/* Make room for at least one more byte. -EFBIG: it holds more than the limit already. */
+static int buffer_grow(struct buffer *b, size_t hint)
+{
+	size_t room = b->room < CHUNK_BYTES ? CHUNK_BYTES : 2 * b->room;
+	char *text;
+
+	if (b->size < b->room)
+		return 0;
+	/* One byte over the limit, to see whether there is one. */
+	if (b->size > b->limit)
+		return -EFBIG;
+	if (room < hint)
+		room = hint;
+	if (room > b->limit + 1)
+		room = b->limit + 1;
+	text = realloc(b->text, room);
+	if (text == NULL)
+		return -ENOMEM;
+	b->text = text;
+	b->room = room;
+	return 0;
+}
+
+static int read_all(int fd, size_t hint, struct buffer *b)
+{
+	for (;;) {
+		int rc = buffer_grow(b, hint);
+		ssize_t n;
+
+		if (rc != 0)
+			return rc;
+		n = read(fd, b->text + b->size, b->room - b->size);
+		if (n == 0)
+			return b->size > b->limit ? -EFBIG : 0;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		b->size += (size_t)n;
+	}
+}
+
+static int read_file(const char *path, struct buffer *b, struct load_error *err)
+{
+	struct stat st;
+	int rc;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return fail(err, -errno, path, "%s", strerror(errno));
+	rc = 0;
+	if (fstat(fd, &st) != 0)
+		rc = fail(err, -errno, path, "%s", strerror(errno));
+	else if (S_ISDIR(st.st_mode))
+		rc = fail(err, -EISDIR, path, "%s", strerror(EISDIR));
+	else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		rc = fail(err, -EINVAL, path, "neither a file nor a pipe");
+	else if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > b->limit)
+		rc = fail_size(err, path, b->limit);
+	if (rc != 0)
+		goto close_fd;
+
+	rc = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 0, b);
+	if (rc == -EFBIG)
+		fail_size(err, path, b->limit);
+	else if (rc != 0)
+		fail(err, rc, path, "%s", strerror(-rc));
+close_fd:
+	close(fd);
+	return rc;
+}
+
+static bool only_zeros(const Bytef *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Unpack one member after another. -EPROTO: damaged. */
+static int inflate_members(z_stream *z, struct buffer *out)
+{
+	for (;;) {
+		int rc = buffer_grow(out, 4 * (size_t)z->avail_in);
+		uInt room;
+		int status;
+
+		if (rc != 0)
+			return rc;
+		room = (uInt)(out->room - out->size); /* at most the limit, 2^30 */
+		z->next_out = (Bytef *)out->text + out->size;
+		z->avail_out = room;
+		status = inflate(z, Z_NO_FLUSH);
+		out->size += room - z->avail_out;
+		if (status == Z_MEM_ERROR)
+			return -ENOMEM;
+		if (status == Z_OK || (status == Z_BUF_ERROR && z->avail_out == 0))
+			continue;
+		if (status != Z_STREAM_END)
+			return -EPROTO;
+		/* Tapes and some servers pad with zeros. */
+		if (only_zeros(z->next_in, z->avail_in))
+			return out->size > out->limit ? -EFBIG : 0;
+		if (inflateReset(z) != Z_OK)
+			return -EPROTO;
+	}
+}
+
+static bool is_gzip(const struct buffer *b)
+{
+	return b->size >= 3 && memcmp(b->text, "\x1f\x8b\x08", 3) == 0;
+}
+
+static int unpack(const char *path, const struct buffer *packed, struct buffer *out,
+		  struct load_error *err)
+{
+	z_stream z = {.next_in = (Bytef *)packed->text, .avail_in = (uInt)packed->size};
+	int rc;
+
+	if (inflateInit2(&z, GZIP_WINDOW_BITS) != Z_OK)
+		return fail_memory(err, path);
+	rc = inflate_members(&z, out);
+	if (rc == -EFBIG)
+		fail(err, rc, path, "larger than %zu MiB when unpacked", out->limit >> 20);
+	else if (rc == -ENOMEM)
+		fail_memory(err, path);
+	else if (rc != 0)
+		rc = fail(err, -EINVAL, path, "damaged gzip: %s",
+			  z.msg != NULL ? z.msg : "it ends too early");
+	inflateEnd(&z);
+	return rc;
+}
+
+int load_text(const char *path, size_t limit, char **text, size_t *size, struct load_error *err)
+{
+	struct buffer raw = {.limit = limit};
+	struct buffer unpacked = {.limit = limit};
+	int rc = read_file(path, &raw, err);
+
+	if (rc != 0)
+		goto free_raw;
+	if (!is_gzip(&raw)) {
+		*text = raw.text;
+		*size = raw.size;
+		return 0;
+	}
+	rc = unpack(path, &raw, &unpacked, err);
+	if (rc != 0)
+		goto free_unpacked;
+	*text = unpacked.text;
+	*size = unpacked.size;
+	unpacked.text = NULL;
+
+free_unpacked:
+	free(unpacked.text);
+free_raw:
+	free(raw.text);
+	return rc;
+}
+
+/* Fill *err from a parser's error; returns rc. */
+static int fail_syntax(struct load_error *err, int rc, const char *reason, const char *path,
+		       size_t line, size_t column, const char *text)
+{
+	fail(err, rc, path, "%s", text);
+	if (rc != -ENOMEM)
+		err->reason = reason;
+	err->line = line;
+	err->column = column;
+	return rc;
+}
+
+int load_conf(const char *path, struct conf *out, struct load_error *err)
+{
+	struct conf_error conf_err;
+	char *text;
+	size_t size;
+	int rc = load_text(path, LOAD_CONF_SIZE_MAX, &text, &size, err);
+
+	if (rc != 0)
+		return rc;
+	rc = conf_parse(path, text, size, out, &conf_err);
+	if (rc != 0)
+		fail_syntax(err, rc, "config_syntax", path, conf_err.line, conf_err.column,
+			    conf_err.text);
+	free(text);
+	return rc;
+}
+
+int load_list(const char *path, const char *name, bool strict, struct list **out,
+	      struct load_error *err)
+{
+	struct list_error list_err;
+	char *text;
+	size_t size;
+	int rc = load_text(path, LOAD_SIZE_MAX, &text, &size, err);
+
+	if (rc != 0)
+		return rc;
+	rc = list_parse(name, path, text, size, strict ? 0 : LIST_SKIP_BAD, out, &list_err);
+	if (rc != 0)
+		fail_syntax(err, rc, "list_syntax", path, list_err.line, list_err.column,
+			    list_err.text);
+	free(text);
+	return rc;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static struct list *find_kept(struct list *const *keep, unsigned count, const char *name,
+			      const char *path)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(keep[i]->name, name) == 0 && strcmp(keep[i]->file, path) == 0)
+			return keep[i];
+	}
+	return NULL;
+}
+
+/* One list of the configuration, new or kept, with a reference for the caller. */
+static int take_list(const struct conf *conf, const struct conf_list *entry,
+		     struct list *const *keep, unsigned keep_count, struct list **out,
+		     struct load_error *err)
+{
+	char *path = conf_list_path(conf, entry);
+	struct list *kept;
+	int rc = 0;
+
+	if (path == NULL)
+		return fail_memory(err, entry->file);
+	kept = find_kept(keep, keep_count, entry->name, path);
+	if (kept != NULL)
+		*out = list_ref(kept);
+	else
+		rc = load_list(path, entry->name, entry->strict, out, err);
+	free(path);
+	return rc;
+}
+
+static int build(const struct conf *conf, uint32_t generation, struct load_result *result,
+		 struct load_error *err)
+{
+	struct table_rule *rules = calloc(conf->rule_count + 1, sizeof(*rules));
+	int rc;
+
+	if (rules == NULL)
+		return fail_memory(err, conf->path);
+	for (unsigned i = 0; i < conf->rule_count; i++) {
+		rules[i].list = result->lists[conf->rules[i].list];
+		rules[i].egress = (uint16_t)conf->rules[i].egress;
+	}
+	rc = table_build(rules, conf->rule_count, (uint16_t)conf->default_egress, generation,
+			 &result->table);
+	if (rc != 0)
+		fail(err, rc, conf->path, "cannot build the table: %s", strerror(-rc));
+	free(rules);
+	return rc;
+}
+
+int load_table(const struct conf *conf, uint32_t generation, struct list *const *keep,
+	       unsigned keep_count, struct load_result *out, struct load_error *err)
+{
+	struct load_result result = {0};
+	uint64_t start = now_us();
+	uint64_t parsed;
+	int rc;
+
+	result.lists = calloc(conf->list_count + 1, sizeof(struct list *));
+	if (result.lists == NULL)
+		return fail_memory(err, conf->path);
+	for (unsigned i = 0; i < conf->list_count; i++) {
+		rc = take_list(conf, &conf->lists[i], keep, keep_count, &result.lists[i], err);
+		if (rc != 0)
+			goto fini_result;
+		result.list_count++;
+	}
+	parsed = now_us();
+	rc = build(conf, generation, &result, err);
+	if (rc != 0)
+		goto fini_result;
+	result.parse_us = parsed - start;
+	result.build_us = now_us() - parsed;
+	*out = result;
+	return 0;
+
+fini_result:
+	load_result_fini(&result);
+	return rc;
+}
+
+void load_result_fini(struct load_result *result)
+{
+	table_destroy(result->table);
+	for (unsigned i = 0; i < result->list_count; i++)
+		list_unref(result->lists[i]);
+	free(result->lists);
+	*result = (struct load_result){0};
+}

@@ -1,0 +1,28 @@
+/* nft tables of family inet, seen and removed over netlink: works without the nft program. */
+#ifndef SLUICE_CTL_NFT_NETLINK_H
+#define SLUICE_CTL_NFT_NETLINK_H
+
+#include <stddef.h>
+
+enum {
+	NFT_NETLINK_NAME_MAX = 64, /* longer names are not ours and are passed over */
+	NFT_NETLINK_COMMENT_MAX = 128,
+};
+
+struct nft_table {
+	char name[NFT_NETLINK_NAME_MAX];
+	char comment[NFT_NETLINK_COMMENT_MAX];
+};
+
+/*
+ * List the inet tables whose name starts with a prefix.
+ *
+ * out:    *count of them, the caller's, by free(); NULL when there are none
+ * Errors: -ENOMEM or the system's; a kernel without nf_tables has none
+ */
+int nft_table_list(const char *prefix, struct nft_table **out, size_t *count);
+
+/* Remove an inet table with all that is in it. Errors: -ENOENT, or the system's */
+int nft_table_remove(const char *name);
+
+#endif

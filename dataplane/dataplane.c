@@ -1,0 +1,366 @@
+/* The dataplane: devices, workers, and the control thread's side of what they share. */
+#include "dataplane/dataplane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dataplane/check.h"
+#include "dataplane/worker.h"
+
+struct dataplane {
+	struct routes *routes;
+	struct tun *tun;
+	struct nic *nics[EGRESSES_MAX];
+	struct egress_options egresses[EGRESSES_MAX]; /* interface names are not kept */
+	unsigned egress_count;
+	unsigned worker_count;
+	unsigned started; /* workers whose threads run */
+	int wish_pipe[2]; /* workers write, the control thread reads */
+	struct worker **workers;
+};
+
+/* Both ends nonblocking: a full pipe is as good as one byte. */
+static int pipe_open(int fds[2])
+{
+	if (pipe(fds) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+	}
+	return 0;
+}
+
+static void pipe_close(int fds[2])
+{
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* Seeds for hashes and port choice; nobody outside may guess them. */
+static int random_seed(uint64_t *seed)
+{
+	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, seed, sizeof(*seed));
+	close(fd);
+	return n == sizeof(*seed) ? 0 : -EIO;
+}
+
+static void worker_destroy(struct worker *w)
+{
+	if (!w)
+		return;
+	/* Flows refer to translations: they go first. */
+	worker_fini(w);
+	for (unsigned i = 0; i < w->egress_count; i++)
+		nat_destroy(w->egress[i].nat);
+	pipe_close(w->wake);
+	free(w);
+}
+
+static unsigned slice_size(const struct egress_options *e, unsigned workers)
+{
+	return e->nat ? ((unsigned)e->port_last - e->port_first + 1) / workers : 0;
+}
+
+static int worker_add_egresses(struct dataplane *d, struct worker *w,
+			       const struct dataplane_options *options)
+{
+	for (unsigned i = 0; i < d->egress_count; i++) {
+		const struct egress_options *o = &d->egresses[i];
+		struct worker_egress *e = &w->egress[i];
+		unsigned slice = slice_size(o, d->worker_count);
+		uint64_t seed;
+		int rc = random_seed(&seed);
+
+		if (rc < 0)
+			return rc;
+		w->egress_count = i + 1;
+		e->type = o->type;
+		if (o->type != EGRESS_INTERFACE)
+			continue;
+		e->nic = nic_queue_at(d->nics[i], w->index);
+		e->ethernet = nic_is_ethernet(d->nics[i]);
+		if (!o->nat)
+			continue;
+		e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
+				    options->busy_ports, options->busy_port_count, seed);
+		if (!e->nat)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int worker_create(struct dataplane *d, unsigned index,
+			 const struct dataplane_options *options, struct worker **out)
+{
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	uint64_t seed;
+	int rc;
+
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, sizeof(*w));
+	w->index = index;
+	w->routes = d->routes;
+	w->on_change = options->on_change;
+	w->thread_begin = options->thread_begin;
+	w->context = options->context;
+	w->tun = tun_queue_at(options->tun, index);
+	w->wish_fd = d->wish_pipe[1];
+	rc = random_seed(&seed);
+	if (rc < 0)
+		goto free_worker;
+	rc = pipe_open(w->wake);
+	if (rc < 0)
+		goto free_worker;
+	rc = worker_init(w, options->flows ? options->flows : FLOWS_DEFAULT, seed);
+	if (rc < 0)
+		goto close_wake;
+	rc = worker_add_egresses(d, w, options);
+	if (rc < 0) {
+		worker_destroy(w);
+		return rc;
+	}
+	*out = w;
+	return 0;
+
+close_wake:
+	pipe_close(w->wake);
+free_worker:
+	free(w);
+	return rc;
+}
+
+static int open_nics(struct dataplane *d, int *failed)
+{
+	for (unsigned i = 0; i < d->egress_count; i++) {
+		const struct egress_options *e = &d->egresses[i];
+		struct nic_options options = {
+			.name = e->interface,
+			.queues = d->worker_count,
+			.port_first = e->port_first,
+			.slice = (uint16_t)slice_size(e, d->worker_count),
+		};
+		int rc;
+
+		if (e->type != EGRESS_INTERFACE)
+			continue;
+		rc = nic_open(&options, &d->nics[i]);
+		if (rc < 0) {
+			*failed = (int)i;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static bool options_valid(const struct dataplane_options *o)
+{
+	if (o->egress_count < 1 || o->egress_count > EGRESSES_MAX)
+		return false;
+	for (unsigned i = 0; i < o->egress_count; i++) {
+		const struct egress_options *e = &o->egresses[i];
+
+		if (e->type == EGRESS_INTERFACE &&
+		    (!e->interface ||
+		     (e->nat && (e->port_first == 0 || e->port_last < e->port_first ||
+				 slice_size(e, tun_queue_count(o->tun)) == 0))))
+			return false;
+	}
+	return true;
+}
+
+int dataplane_create(const struct dataplane_options *options, struct dataplane **out, int *failed)
+{
+	struct dataplane *d;
+	int rc, ignored;
+
+	if (!failed)
+		failed = &ignored;
+	*failed = -1;
+	if (!options_valid(options))
+		return -EINVAL;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->wish_pipe[0] = d->wish_pipe[1] = -1;
+	d->worker_count = tun_queue_count(options->tun);
+	d->egress_count = options->egress_count;
+	memcpy(d->egresses, options->egresses, d->egress_count * sizeof(d->egresses[0]));
+	d->workers = calloc(d->worker_count, sizeof(d->workers[0]));
+	d->routes = routes_create();
+	rc = d->workers && d->routes ? pipe_open(d->wish_pipe) : -ENOMEM;
+	if (rc == 0)
+		rc = open_nics(d, failed);
+	for (unsigned i = 0; rc == 0 && i < d->worker_count; i++)
+		rc = worker_create(d, i, options, &d->workers[i]);
+	if (rc < 0) {
+		dataplane_destroy(d);
+		return rc;
+	}
+	for (unsigned i = 0; i < d->egress_count; i++)
+		d->egresses[i].interface = NULL; /* the caller's */
+	d->tun = options->tun;
+	*out = d;
+	return 0;
+}
+
+int dataplane_start(struct dataplane *d)
+{
+	CHECK(route_table_control(d->routes) && route_links_control(d->routes));
+	for (; d->started < d->worker_count; d->started++) {
+		struct worker *w = d->workers[d->started];
+		int rc = pthread_create(&w->thread, NULL, worker_main, w);
+
+		if (rc != 0) {
+			dataplane_stop(d);
+			return -rc;
+		}
+	}
+	return 0;
+}
+
+static void worker_wake(struct worker *w)
+{
+	ssize_t n = write(w->wake[1], "", 1);
+
+	(void)n; /* full: it is readable already */
+}
+
+void dataplane_stop(struct dataplane *d)
+{
+	for (unsigned i = 0; i < d->started; i++) {
+		__atomic_store_n(&d->workers[i]->stop, 1, __ATOMIC_RELAXED);
+		worker_wake(d->workers[i]);
+	}
+	for (; d->started > 0; d->started--)
+		pthread_join(d->workers[d->started - 1]->thread, NULL);
+}
+
+void dataplane_destroy(struct dataplane *d)
+{
+	if (!d)
+		return;
+	dataplane_stop(d);
+	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
+		worker_destroy(d->workers[i]);
+	for (unsigned i = 0; i < d->egress_count; i++)
+		nic_close(d->nics[i]);
+	tun_close(d->tun);
+	if (d->wish_pipe[0] >= 0)
+		pipe_close(d->wish_pipe);
+	routes_destroy(d->routes);
+	free(d->workers);
+	free(d);
+}
+
+struct tun *dataplane_tun(struct dataplane *d)
+{
+	return d->tun;
+}
+
+const struct routes *dataplane_routes(const struct dataplane *d)
+{
+	return d->routes;
+}
+
+uint64_t dataplane_publish_table(struct dataplane *d, struct table *table)
+{
+	return route_publish_table(d->routes, table);
+}
+
+uint64_t dataplane_publish_links(struct dataplane *d, struct links *links)
+{
+	uint64_t ns;
+
+	CHECK(links->count == d->egress_count);
+	ns = route_publish_links(d->routes, links);
+	for (unsigned i = 0; i < d->started; i++)
+		worker_wake(d->workers[i]); /* packets may wait for a next hop */
+	return ns;
+}
+
+unsigned dataplane_worker_count(const struct dataplane *d)
+{
+	return d->worker_count;
+}
+
+void dataplane_read_counters(const struct dataplane *d, unsigned worker,
+			     struct worker_counters *out)
+{
+	const uint64_t *from = (const uint64_t *)&d->workers[worker]->counters;
+	uint64_t *to = (uint64_t *)out;
+
+	CHECK(worker < d->worker_count);
+	for (size_t i = 0; i < sizeof(*out) / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+size_t dataplane_flows(struct dataplane *d, const struct addr *dst, struct flow_info *out,
+		       size_t max, size_t *total)
+{
+	struct flow_request r = {.out = out, .max = max};
+	const struct timespec pause = {.tv_nsec = 200000};
+
+	if (dst)
+		r.dst = *dst;
+	for (unsigned i = 0; i < d->started; i++) {
+		struct worker *w = d->workers[i];
+
+		r.cursor = 0;
+		r.done = 0;
+		/* [flows-3] pairs with [flows-1]: the request is whole before it is seen. */
+		__atomic_store_n(&w->request, &r, __ATOMIC_RELEASE);
+		worker_wake(w);
+		/* [flows-4] pairs with [flows-2]. A worker's turns are short: it comes round. */
+		while (!__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
+			nanosleep(&pause, NULL);
+	}
+	*total = r.total;
+	return r.count;
+}
+
+int dataplane_resolve_fd(const struct dataplane *d)
+{
+	return d->wish_pipe[0];
+}
+
+static bool wish_pop(struct worker *w, struct wish *out)
+{
+	/* [wish-4] pairs with [wish-3]: the wish is whole before it is read. */
+	uint32_t head = __atomic_load_n(&w->wish_head, __ATOMIC_ACQUIRE);
+
+	if (w->wish_tail == head)
+		return false;
+	*out = w->wishes[w->wish_tail % WISHES_MAX];
+	/* [wish-2] pairs with [wish-1]: the slot is read before it may be written again. */
+	__atomic_store_n(&w->wish_tail, w->wish_tail + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+bool dataplane_resolve_next(struct dataplane *d, unsigned *egress, struct addr *via)
+{
+	char drain[64];
+	struct wish wish;
+	bool more = true;
+
+	while (more)
+		more = read(d->wish_pipe[0], drain, sizeof(drain)) == sizeof(drain);
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		if (!wish_pop(d->workers[i], &wish))
+			continue;
+		*egress = wish.egress;
+		*via = wish.via;
+		return true;
+	}
+	return false;
+}

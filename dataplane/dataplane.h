@@ -1,0 +1,141 @@
+/*
+ * The dataplane: one TUN, its egresses, a worker a queue, and what is published to them.
+ *
+ * Life-cycle: open a TUN -> create -> publish a table and links -> start (threads) ->
+ * publish as often as wanted -> stop -> destroy.
+ *
+ * Threads: all functions here belong to one control thread.
+ */
+#ifndef SLUICE_DATAPLANE_DATAPLANE_H
+#define SLUICE_DATAPLANE_DATAPLANE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dataplane/flow.h"
+#include "dataplane/reason.h"
+#include "dataplane/route.h"
+#include "tun/tun.h"
+
+enum {
+	EGRESSES_MAX = 32,
+	FLOWS_DEFAULT = 65536, /* a worker */
+};
+
+enum egress_type { EGRESS_INTERFACE, EGRESS_DROP, EGRESS_REJECT };
+
+enum on_change {
+	ON_CHANGE_RESET, /* a flow whose egress changes is reset (TCP) or forgotten */
+	ON_CHANGE_KEEP,  /* it drains on its old egress */
+};
+
+struct egress_options {
+	enum egress_type type;
+	const char *interface; /* of EGRESS_INTERFACE */
+	bool nat;              /* translate sources; else the system gets the answers itself */
+	uint16_t port_first;   /* translated ports, inclusive; cut into one slice a worker */
+	uint16_t port_last;
+};
+
+struct dataplane_options {
+	struct tun *tun; /* open; each of its queues gets a worker */
+	const struct egress_options *egresses;
+	unsigned egress_count;
+	enum on_change on_change;
+	size_t flows;               /* a worker; 0: FLOWS_DEFAULT */
+	const uint16_t *busy_ports; /* ports that translation must never use */
+	size_t busy_port_count;
+	/* Called first in each worker's thread, to pin or name it; may be NULL. */
+	void (*thread_begin)(void *context, unsigned worker);
+	void *context;
+};
+
+struct dataplane;
+
+/*
+ * Open the egress interfaces and make the workers. options are copied; on success the TUN
+ * belongs to the dataplane.
+ *
+ * failed: on error, set to the index of the egress that failed, or -1; may be NULL
+ * Errors: -EINVAL, -ENOMEM, or as nic_open
+ */
+int dataplane_create(const struct dataplane_options *options, struct dataplane **out, int *failed);
+
+/* Start the workers. A table and links must have been published. Errors: -EAGAIN, -ENOMEM */
+int dataplane_start(struct dataplane *dataplane);
+
+/* Stop and join the workers; what they hold is dropped. May be called when not started. */
+void dataplane_stop(struct dataplane *dataplane);
+
+/* Stop, close and free all. NULL does nothing. A persistent TUN stays. */
+void dataplane_destroy(struct dataplane *dataplane);
+
+struct tun *dataplane_tun(struct dataplane *dataplane);
+const struct routes *dataplane_routes(const struct dataplane *dataplane);
+
+/* Publish, and wake workers that wait for it. As route_publish_table and route_publish_links. */
+uint64_t dataplane_publish_table(struct dataplane *dataplane, struct table *table);
+uint64_t dataplane_publish_links(struct dataplane *dataplane, struct links *links);
+
+struct egress_counters {
+	uint64_t packets_out; /* on the wire: a super-packet counts its segments */
+	uint64_t bytes_out;   /* from the IP header on, headers of super-packets once */
+	uint64_t packets_in;
+	uint64_t bytes_in;
+};
+
+/* Of one worker. Written by it alone, read racily: each number is whole, the set is not. */
+struct worker_counters {
+	uint64_t packets_in; /* from the TUN, on the wire */
+	uint64_t bytes_in;
+	uint64_t packets_out; /* into the TUN */
+	uint64_t bytes_out;
+	uint64_t bursts; /* that brought at least one packet */
+	uint64_t sleeps;
+	uint64_t flow_hits;
+	uint64_t flow_misses;         /* new to the route cache */
+	uint64_t flow_renewed;        /* decided again after a reload, same egress */
+	uint64_t flow_moved;          /* egress changed by a reload */
+	uint64_t flows;               /* now */
+	uint64_t mappings;            /* now */
+	uint64_t lost;                /* by interfaces' receive buffers */
+	uint64_t drops[REASON_COUNT]; /* on the wire */
+	struct egress_counters egress[EGRESSES_MAX];
+};
+
+unsigned dataplane_worker_count(const struct dataplane *dataplane);
+void dataplane_read_counters(const struct dataplane *dataplane, unsigned worker,
+			     struct worker_counters *out);
+
+/* One flow, copied out. */
+struct flow_info {
+	struct flow flow;
+	struct flow_counters counters;
+	uint16_t outer_port; /* 0: not translated */
+	uint16_t worker;
+	uint64_t idle_ms;
+	uint64_t age_ms;
+};
+
+/*
+ * Copy flows out, as each worker finds the time between bursts.
+ *
+ * dst:     only flows to this address; NULL: all
+ * max:     of out
+ * total:   set to how many there were that matched
+ * Returns: how many were copied
+ */
+size_t dataplane_flows(struct dataplane *dataplane, const struct addr *dst, struct flow_info *out,
+		       size_t max, size_t *total);
+
+/*
+ * Workers ask here for neighbours: dataplane_resolve_fd polls readable, dataplane_resolve_next
+ * takes one wish.
+ *
+ * Returns: false when there is none left
+ */
+int dataplane_resolve_fd(const struct dataplane *dataplane);
+bool dataplane_resolve_next(struct dataplane *dataplane, unsigned *egress, struct addr *via);
+
+#endif

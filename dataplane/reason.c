@@ -1,0 +1,47 @@
+/* See reason.h. */
+#include "dataplane/reason.h"
+
+#include <stddef.h>
+
+static const struct {
+	const char *name;
+	const char *text;
+} reasons[REASON_COUNT] = {
+	[REASON_NONE] = {"none", "The packet went on."},
+	[REASON_MALFORMED] = {"malformed", "Its headers do not parse or its lengths are wrong."},
+	[REASON_BAD_CHECKSUM] = {"bad_checksum", "An IPv4 header checksum is wrong."},
+	[REASON_BAD_OFFLOAD] = {"bad_offload", "Its offload words do not fit its headers."},
+	[REASON_FRAGMENT] = {"fragment", "It is a fragment whose first part was not seen."},
+	[REASON_PROTOCOL] = {"protocol", "Its protocol cannot be translated by the egress."},
+	[REASON_LINK_LOCAL] = {"link_local", "Its source or destination is not routable."},
+	[REASON_RULE] = {"rule", "A rule drops it."},
+	[REASON_REJECTED] = {"rejected", "A rule rejects it."},
+	[REASON_NO_ADDRESS] = {"no_address", "The egress has no address of its family."},
+	[REASON_LINK_DOWN] = {"link_down", "The egress interface is down or absent."},
+	[REASON_NO_NEXT_HOP] = {"no_next_hop", "The egress has no way to its destination."},
+	[REASON_UNRESOLVED] = {"unresolved", "The next hop did not tell its link address in time."},
+	[REASON_NO_PORT] = {"no_port", "No translated port is free."},
+	[REASON_NO_FLOW] = {"no_flow", "Its place in the flow table is full of live flows."},
+	[REASON_TOO_BIG] = {"too_big", "It is longer than the MTU of the egress."},
+	[REASON_TTL] = {"ttl", "Its hop limit ran out."},
+	[REASON_UNSOLICITED] = {"unsolicited", "It came from outside and no flow asked for it."},
+	[REASON_EGRESS_CHANGED] = {"egress_changed", "A reload moved its flow, which was reset."},
+	[REASON_EGRESS_BUSY] = {"egress_busy", "The queue of the egress interface refused it."},
+	[REASON_TUN_BUSY] = {"tun_busy", "The TUN device refused it."},
+	[REASON_SHUTDOWN] = {"shutdown", "The worker was stopping."},
+};
+
+const char *reason_name(enum reason reason)
+{
+	/* The number may come from a message or a file: no index out of the table. */
+	if ((unsigned)reason >= REASON_COUNT || reasons[reason].name == NULL)
+		return "unknown";
+	return reasons[reason].name;
+}
+
+const char *reason_text(enum reason reason)
+{
+	if ((unsigned)reason >= REASON_COUNT || reasons[reason].text == NULL)
+		return "Unknown.";
+	return reasons[reason].text;
+}

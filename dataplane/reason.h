@@ -1,0 +1,36 @@
+/* Why a packet went no further: each reason has one counter and one label. */
+#ifndef SLUICE_DATAPLANE_REASON_H
+#define SLUICE_DATAPLANE_REASON_H
+
+enum reason {
+	REASON_NONE,         /* it went on */
+	REASON_MALFORMED,    /* headers that do not parse, or wrong lengths */
+	REASON_BAD_CHECKSUM, /* IPv4 header checksum */
+	REASON_BAD_OFFLOAD,  /* offload words that do not fit the headers */
+	REASON_FRAGMENT,     /* a fragment whose first part was not seen */
+	REASON_PROTOCOL,     /* a protocol that the egress cannot translate */
+	REASON_LINK_LOCAL,   /* multicast, link-local or loopback destination, unroutable source */
+	REASON_RULE,         /* an egress of type drop */
+	REASON_REJECTED,     /* an egress of type reject; answered unless rate-limited */
+	REASON_NO_ADDRESS,   /* the egress has no address of that family */
+	REASON_LINK_DOWN,    /* the egress interface is down or absent */
+	REASON_NO_NEXT_HOP,  /* neither on-link nor a gateway of that family */
+	REASON_UNRESOLVED,   /* the next hop's link-layer address did not come in time */
+	REASON_NO_PORT,      /* no free translated port */
+	REASON_NO_FLOW,      /* the flow table's set is full of live flows */
+	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
+	REASON_TTL,          /* hop limit ran out */
+	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
+	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */
+	REASON_EGRESS_BUSY,    /* the interface's queue refused it */
+	REASON_TUN_BUSY,       /* the TUN refused it */
+	REASON_SHUTDOWN,       /* the worker stops */
+	REASON_COUNT,
+};
+
+/* The label: lower case, underscores; stable between versions. */
+const char *reason_name(enum reason reason);
+/* One sentence for people. */
+const char *reason_text(enum reason reason);
+
+#endif

@@ -1,0 +1,110 @@
+/* A worker: one TUN queue, the one thread that serves it, and all that the thread owns. */
+#ifndef SLUICE_DATAPLANE_WORKER_H
+#define SLUICE_DATAPLANE_WORKER_H
+
+#include <pthread.h>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/fragment.h"
+#include "dataplane/nat.h"
+#include "dataplane/packet.h"
+#include "dataplane/pending.h"
+#include "tun/nic.h"
+
+enum {
+	BURST_MAX = 64,
+	BURST_BYTES_MAX = 256 * 1024, /* what fits a second-level cache beside the rest */
+	REPLY_SIZE_MAX = 2048,
+	WISHES_MAX = 64, /* power of two */
+};
+
+_Static_assert((int)BURST_MAX <= (int)LPM_BURST_MAX, "a burst of packets is a burst of look-ups");
+
+/* The worker's side of an egress. */
+struct worker_egress {
+	enum egress_type type;
+	struct nic_queue *nic; /* of EGRESS_INTERFACE */
+	struct nat *nat;       /* NULL: not translated */
+	bool ethernet;
+	struct buf *out[BURST_MAX]; /* what this burst sends by it */
+	unsigned out_count;
+};
+
+/* One packet of the burst in hand. */
+struct item {
+	struct packet packet;
+	uint64_t hash;
+	uint16_t verdict; /* valid if decided */
+	bool cached;      /* its flow was there, with the current generation */
+	bool decided;
+	enum reason reason;
+};
+
+/* A neighbour that a worker wants resolved. */
+struct wish {
+	unsigned egress;
+	struct addr via;
+};
+
+/*
+ * Work that the control thread asks for: copy flows. Filled in by the control thread before it is
+ * handed over by `request`, written by the worker until `done`.
+ */
+struct flow_request {
+	struct addr dst; /* version 0: all */
+	struct flow_info *out;
+	size_t max;
+	size_t count;
+	size_t total;
+	size_t cursor;
+	int done; /* [flows-2] released by the worker, acquired by dataplane_flows() */
+};
+
+struct worker {
+	unsigned index;
+	pthread_t thread;
+	const struct routes *routes;
+	enum on_change on_change;
+	void (*thread_begin)(void *context, unsigned worker);
+	void *context;
+	struct tun_queue *tun;
+	struct worker_egress egress[EGRESSES_MAX];
+	unsigned egress_count;
+	struct flow_table *flows;
+	struct fragments fragments;
+	struct pending *pending;
+	int wake[2]; /* pipe; wake[1] is the control thread's */
+	int wish_fd; /* the dataplane's pipe: tells it that there are wishes */
+	uint64_t now_ms;
+	uint64_t swept_ms;
+	uint64_t spin_ns;      /* how long to look again before sleeping; adapts */
+	uint64_t reply_tokens; /* answers that may still be given this tick */
+	uint64_t reply_ms;
+	unsigned to_tun_count;
+	unsigned reply_count;
+	struct item items[BURST_MAX];
+	struct buf bufs[BURST_MAX];
+	struct buf replies[BURST_MAX];
+	struct buf *to_tun[2 * BURST_MAX];
+	uint8_t *storage; /* behind bufs and replies */
+	struct worker_counters counters;
+
+	/* Shared with the control thread, each on a line of its own. */
+	_Alignas(64) int stop;
+	_Alignas(64) struct flow_request *request; /* [flows-1] */
+	_Alignas(64) uint32_t wish_head;           /* worker's; [wish-1] */
+	_Alignas(64) uint32_t wish_tail;           /* control's; [wish-2] */
+	struct wish wishes[WISHES_MAX];
+};
+
+/* Memory for the worker: buffers, flow table, pending packets. -ENOMEM leaves nothing behind. */
+int worker_init(struct worker *worker, size_t flows, uint64_t seed);
+void worker_fini(struct worker *worker);
+
+/* The thread's function; argument is the worker. */
+void *worker_main(void *worker);
+
+/* One round of the loop without sleeping, for tests and benchmarks on in-memory devices. */
+unsigned worker_turn(struct worker *worker);
+
+#endif

@@ -1,0 +1,42 @@
+#include "lpm/pages.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+
+size_t pages_round(size_t size)
+{
+	const size_t mask = PAGES_ALIGN - 1;
+
+	return size > SIZE_MAX - mask ? SIZE_MAX & ~mask : (size + mask) & ~mask;
+}
+
+void *pages_map(size_t size, bool huge)
+{
+	size_t mapped_size, head;
+	uint8_t *mapped;
+
+	if (size > SIZE_MAX - PAGES_ALIGN)
+		return NULL;
+	mapped_size = size + PAGES_ALIGN;
+	mapped = mmap(NULL, mapped_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+	if (mapped == MAP_FAILED)
+		return NULL;
+	/* Keep the aligned part. */
+	head = -(uintptr_t)mapped & (PAGES_ALIGN - 1);
+	if (head > 0)
+		munmap(mapped, head);
+	munmap(mapped + head + size, PAGES_ALIGN - head);
+#ifdef MADV_HUGEPAGE
+	if (huge)
+		madvise(mapped + head, size, MADV_HUGEPAGE); /* only a wish */
+#else
+	(void)huge;
+#endif
+	return mapped + head;
+}
+
+void pages_unmap(void *memory, size_t size)
+{
+	if (memory != NULL)
+		munmap(memory, size);
+}

@@ -1,0 +1,298 @@
+/*
+ * TCP through the whole path, beside the kernel doing the same job and plain forwarding:
+ *
+ *     client --- gateway (sluice)     ---+
+ *     client --- gateway (masquerade) ---+--- server
+ *     client --- gateway (forwarding) ---+
+ *
+ * Three gateways side by side in namespaces, one of them busy at a time, runs interleaved: what
+ * drifts in the machine drifts for all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "perf/netns.h"
+#include "perf/perf.h"
+#include "perf/report.h"
+#include "perf/traffic.h"
+
+enum { LANE_SLUICE, LANE_MASQUERADE, LANE_FORWARD, LANES };
+
+enum {
+	RUNS_DEFAULT = 5,
+	MS_DEFAULT = 1000,
+	CONF_MAX = 1024,
+};
+
+struct options {
+	bool json;
+	unsigned runs;
+	unsigned ms;
+	unsigned queues;
+};
+
+struct setup {
+	int client[LANES];
+	int gateway[LANES];
+	int server;
+	pid_t sink;
+	pid_t daemon;
+	char conf[32];
+};
+
+/* One lane's addresses: 10.<lane>.0.0/24 inside, 198.51.<lane>.0/24 outside. */
+static int build_lane(struct setup *s, int lane)
+{
+	char outside[16];
+	int rc;
+
+	s->client[lane] = netns_create();
+	s->gateway[lane] = netns_create();
+	if (s->client[lane] < 0 || s->gateway[lane] < 0)
+		return -EPERM;
+	snprintf(outside, sizeof(outside), "wan%d", lane);
+	rc = netns_veth(s->client[lane], "eth0", s->gateway[lane], "lan0") ||
+	     netns_veth(s->gateway[lane], "eth0", s->server, outside) ||
+	     netns_sh(s->client[lane],
+		      "ip addr add 10.%d.0.2/24 dev eth0; ip route add default via 10.%d.0.1", lane,
+		      lane) ||
+	     netns_sh(
+		     s->gateway[lane],
+		     "ip addr add 10.%d.0.1/24 dev lan0; ip addr add 198.51.%d.2/24 dev eth0; "
+		     "ip route add default via 198.51.%d.1; echo 1 > /proc/sys/net/ipv4/ip_forward",
+		     lane, lane, lane) ||
+	     netns_sh(s->server, "ip addr add 198.51.%d.1/24 dev %s", lane, outside);
+	if (rc == 0 && lane == LANE_MASQUERADE)
+		rc = netns_sh(s->gateway[lane],
+			      "nft 'table ip nat { chain out { type nat hook postrouting priority "
+			      "srcnat; oifname \"eth0\" masquerade; }; }'");
+	if (rc == 0 && lane == LANE_FORWARD)
+		rc = netns_sh(s->server, "ip route add 10.%d.0.0/24 via 198.51.%d.2", lane, lane);
+	return rc;
+}
+
+/* The daemon stands beside this program, unless SLUICE names it. */
+static const char *daemon_path(char *out, size_t size)
+{
+	const char *env = getenv("SLUICE");
+	ssize_t n;
+	char *slash;
+
+	if (env)
+		return env;
+	n = readlink("/proc/self/exe", out, size - 8);
+	out[n > 0 ? n : 0] = 0;
+	slash = strrchr(out, '/');
+	if (slash)
+		snprintf(slash + 1, 8, "sluice");
+	return out;
+}
+
+static int start_daemon(struct setup *s, unsigned queues)
+{
+	char path[512], conf[CONF_MAX], number[16] = "auto";
+	const char *program = daemon_path(path, sizeof(path));
+	int fd, n;
+
+	if (queues)
+		snprintf(number, sizeof(number), "%u", queues);
+	n = snprintf(conf, sizeof(conf),
+		     "[Interface]\nName = sluice0\nAddress = 10.66.0.1/24\nQueues = %s\n"
+		     "Capture = forward\nFrom = lan0\nMTU = 1500\n"
+		     "[Egress direct]\nType = interface\nInterface = eth0\n"
+		     "[Default]\nEgress = direct\n",
+		     number);
+	snprintf(s->conf, sizeof(s->conf), "/tmp/sluice-perf.XXXXXX");
+	fd = mkstemp(s->conf);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, conf, (size_t)n) != n) {
+		close(fd);
+		return -EIO;
+	}
+	close(fd);
+	char *argv[] = {(char *)program, "run", "-c", s->conf, NULL};
+
+	s->daemon = netns_spawn(s->gateway[LANE_SLUICE], argv, -1);
+	return s->daemon < 0 ? s->daemon : 0;
+}
+
+/* Measure in a process of its own, in the client's namespace. */
+static int ask(int ns, const struct traffic_question *q, double *gbps)
+{
+	char flows[16], ms[16], line[64] = "";
+	int out[2], status;
+	FILE *f;
+	pid_t pid;
+
+	snprintf(flows, sizeof(flows), "%u", q->flows);
+	snprintf(ms, sizeof(ms), "%u", q->ms);
+	char *argv[] = {"/proc/self/exe",
+			"traffic",
+			"ask",
+			(char *)q->address,
+			"--flows",
+			flows,
+			"--ms",
+			ms,
+			q->down ? "--down" : NULL,
+			NULL};
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return -errno;
+	pid = netns_spawn(ns, argv, out[1]);
+	close(out[1]);
+	f = fdopen(out[0], "r");
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = 0;
+	if (f)
+		fclose(f);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -EIO;
+	return sscanf(line, "{\"gbps\": %lf}", gbps) == 1 ? 0 : -EIO;
+}
+
+/* Until the daemon forwards: its start-up is no part of the measurement. */
+static int wait_ready(struct setup *s)
+{
+	struct traffic_question q = {.address = "198.51.0.1", .flows = 1, .ms = 10};
+	double ignored;
+
+	for (int i = 0; i < 50; i++) {
+		if (waitpid(s->daemon, NULL, WNOHANG) == s->daemon) {
+			s->daemon = 0;
+			return -ECHILD;
+		}
+		if (netns_sh(s->client[LANE_SLUICE],
+			     "ping -q -c 1 -W 1 198.51.0.1 >/dev/null 2>&1") == 0)
+			return ask(s->client[LANE_SLUICE], &q, &ignored);
+		usleep(100000);
+	}
+	return -ETIMEDOUT;
+}
+
+static int set_up(struct setup *s, const struct options *o)
+{
+	char *sink[] = {"/proc/self/exe", "traffic", "serve", NULL};
+	int rc;
+
+	s->server = netns_create();
+	if (s->server < 0)
+		return s->server;
+	for (int lane = 0; lane < LANES; lane++) {
+		rc = build_lane(s, lane);
+		if (rc != 0)
+			return rc;
+	}
+	s->sink = netns_spawn(s->server, sink, -1);
+	rc = start_daemon(s, o->queues);
+	return rc < 0 ? rc : wait_ready(s);
+}
+
+static void tear_down(struct setup *s)
+{
+	netns_stop(s->daemon);
+	netns_stop(s->sink);
+	if (s->conf[0])
+		unlink(s->conf);
+}
+
+static int measure(struct setup *s, const struct options *o, unsigned flows, bool down)
+{
+	static const char *const address[LANES] = {"198.51.0.1", "198.51.1.1", "198.51.2.1"};
+	struct samples samples[LANES] = {0};
+	char name[64];
+	double gbps;
+
+	for (unsigned run = 0; run < o->runs; run++) {
+		for (int lane = 0; lane < LANES; lane++) {
+			struct traffic_question q = {.address = address[lane],
+						     .flows = flows,
+						     .ms = o->ms,
+						     .down = down};
+			int rc = ask(s->client[lane], &q, &gbps);
+
+			if (rc < 0)
+				return rc;
+			samples_add(&samples[lane], gbps);
+		}
+	}
+	snprintf(name, sizeof(name), "tcp %u %s queues %u", flows, down ? "down" : "up", o->queues);
+	report_line(o->json, &(struct report_case){name, "Gb/s", true, &samples[LANE_SLUICE],
+						   "masquerade", &samples[LANE_MASQUERADE]});
+	if (!o->json)
+		printf("%-28s plain forwarding %.4g Gb/s\n", "",
+		       samples_median(&samples[LANE_FORWARD]));
+	return 0;
+}
+
+static int take_options(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},
+		{"runs", required_argument, NULL, 'r'},
+		{"ms", required_argument, NULL, 'm'},
+		{"queues", required_argument, NULL, 'q'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			o->json = true;
+			break;
+		case 'r':
+			o->runs = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'm':
+			o->ms = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'q':
+			o->queues = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		default:
+			fprintf(stderr, "usage: sluice-perf path [--json] [--runs N] [--ms N] "
+					"[--queues N]\n");
+			return -EINVAL;
+		}
+	}
+	if (o->runs < 1 || o->runs > REPORT_RUNS_MAX || o->ms < 1) {
+		fprintf(stderr, "sluice-perf path: runs are 1 to %d, ms at least 1\n",
+			REPORT_RUNS_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int perf_path(int argc, char **argv)
+{
+	struct options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .queues = 1};
+	static const unsigned flows[] = {1, 4};
+	struct setup s = {0};
+	int rc = take_options(argc, argv, &o);
+
+	if (rc < 0)
+		return 1;
+	report_head(o.json);
+	rc = netns_allow();
+	if (rc == 0)
+		rc = set_up(&s, &o);
+	if (rc != 0)
+		fprintf(stderr, "sluice-perf path: cannot set up the namespaces: %s\n",
+			rc < 0 ? strerror(-rc) : "a command failed");
+	for (unsigned i = 0; rc == 0 && i < sizeof(flows) / sizeof(flows[0]); i++) {
+		rc = measure(&s, &o, flows[i], false);
+		if (rc == 0)
+			rc = measure(&s, &o, flows[i], true);
+	}
+	tear_down(&s);
+	return rc != 0;
+}

@@ -1,0 +1,282 @@
+/* TCP traffic: a thread a connection on both sides, large buffers, bytes counted where received. */
+#include "perf/traffic.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "perf/perf.h"
+
+enum {
+	CHUNK = 256 * 1024,
+	TIMEOUT_S = 20,
+};
+
+/* What a client asks of a connection, both ends being this program on one machine. */
+struct request {
+	uint32_t down;
+	uint32_t ms;
+};
+
+struct answer {
+	uint64_t bytes;
+	uint64_t ns;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int send_all(int fd, const void *data, size_t size)
+{
+	const char *p = data;
+
+	while (size) {
+		ssize_t n = send(fd, p, size, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return -errno;
+		p += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int recv_all(int fd, void *data, size_t size)
+{
+	ssize_t n = recv(fd, data, size, MSG_WAITALL);
+
+	return n < 0 ? -errno : (size_t)n == size ? 0 : -ECONNRESET;
+}
+
+static int send_for(int fd, unsigned ms)
+{
+	uint64_t end = now_ns() + (uint64_t)ms * 1000000;
+	char *chunk = calloc(1, CHUNK);
+	int rc = chunk ? 0 : -ENOMEM;
+
+	while (rc == 0 && now_ns() < end)
+		rc = send_all(fd, chunk, CHUNK);
+	free(chunk);
+	shutdown(fd, SHUT_WR);
+	return rc;
+}
+
+/* Count until the other side has shut down. MSG_TRUNC: the payload is of no interest. */
+static int count_all(int fd, struct answer *a)
+{
+	uint64_t began = now_ns();
+
+	a->bytes = 0;
+	for (;;) {
+		ssize_t n = recv(fd, NULL, 4 * CHUNK, MSG_TRUNC);
+
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		a->bytes += (uint64_t)n;
+	}
+	a->ns = now_ns() - began;
+	return 0;
+}
+
+static void set_timeouts(int fd)
+{
+	struct timeval t = {.tv_sec = TIMEOUT_S};
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+static void *serve_one(void *argument)
+{
+	int fd = (int)(intptr_t)argument;
+	struct request r;
+	struct answer a;
+
+	set_timeouts(fd);
+	if (recv_all(fd, &r, sizeof(r)) == 0) {
+		if (r.down)
+			send_for(fd, r.ms);
+		else if (count_all(fd, &a) == 0)
+			send_all(fd, &a, sizeof(a));
+	}
+	close(fd);
+	return NULL;
+}
+
+int traffic_serve(uint16_t port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, off = 0;
+
+	if (fd < 0)
+		goto failed;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 || listen(fd, 128) < 0)
+		goto failed;
+	for (;;) {
+		int client = accept(fd, NULL, NULL);
+		pthread_t thread;
+
+		if (client < 0)
+			continue;
+		if (pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)client) != 0)
+			close(client);
+		else
+			pthread_detach(thread);
+	}
+failed:
+	perror("sluice-perf traffic serve");
+	if (fd >= 0)
+		close(fd);
+	return 1;
+}
+
+struct flow_job {
+	const struct traffic_question *question;
+	struct answer answer;
+	int rc;
+};
+
+static int connect_to(const struct traffic_question *q)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *info;
+	char port[8];
+	int fd, rc = 0;
+
+	snprintf(port, sizeof(port), "%u", q->port);
+	if (getaddrinfo(q->address, port, &hints, &info) != 0)
+		return -EINVAL;
+	fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		rc = -errno;
+		goto free_info;
+	}
+	set_timeouts(fd);
+	if (connect(fd, info->ai_addr, info->ai_addrlen) < 0) {
+		rc = -errno;
+		close(fd);
+	}
+free_info:
+	freeaddrinfo(info);
+	return rc < 0 ? rc : fd;
+}
+
+static void *ask_one(void *argument)
+{
+	struct flow_job *j = argument;
+	struct request r = {.down = j->question->down, .ms = j->question->ms};
+	int fd = connect_to(j->question);
+
+	j->rc = fd;
+	if (fd < 0)
+		return NULL;
+	j->rc = send_all(fd, &r, sizeof(r));
+	if (j->rc == 0 && r.down)
+		j->rc = count_all(fd, &j->answer);
+	if (j->rc == 0 && !r.down) {
+		j->rc = send_for(fd, r.ms);
+		if (j->rc == 0)
+			j->rc = recv_all(fd, &j->answer, sizeof(j->answer));
+	}
+	close(fd);
+	return NULL;
+}
+
+int traffic_ask(const struct traffic_question *q, double *gbps)
+{
+	struct flow_job jobs[TRAFFIC_FLOWS_MAX] = {0};
+	pthread_t threads[TRAFFIC_FLOWS_MAX];
+	unsigned started = 0;
+	double sum = 0;
+	int rc = 0;
+
+	if (q->flows < 1 || q->flows > TRAFFIC_FLOWS_MAX)
+		return -EINVAL;
+	for (; started < q->flows; started++) {
+		jobs[started].question = q;
+		rc = -pthread_create(&threads[started], NULL, ask_one, &jobs[started]);
+		if (rc < 0)
+			break;
+	}
+	for (unsigned i = 0; i < started; i++) {
+		pthread_join(threads[i], NULL);
+		if (rc == 0)
+			rc = jobs[i].rc;
+		if (jobs[i].answer.ns)
+			sum += (double)jobs[i].answer.bytes * 8 / (double)jobs[i].answer.ns;
+	}
+	if (rc == 0)
+		*gbps = sum;
+	return rc;
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: sluice-perf traffic serve [--port N]\n"
+			"       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
+			"[--down]\n");
+	return 1;
+}
+
+int perf_traffic(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"port", required_argument, NULL, 'p'},
+		{"flows", required_argument, NULL, 'f'},
+		{"ms", required_argument, NULL, 'm'},
+		{"down", no_argument, NULL, 'd'},
+		{NULL, 0, NULL, 0},
+	};
+	struct traffic_question q = {.port = TRAFFIC_PORT, .flows = 1, .ms = 1000};
+	double gbps;
+	int c, rc;
+
+	signal(SIGPIPE, SIG_IGN);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'p':
+			q.port = (uint16_t)strtoul(optarg, NULL, 10);
+			break;
+		case 'f':
+			q.flows = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'm':
+			q.ms = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'd':
+			q.down = true;
+			break;
+		default:
+			return usage();
+		}
+	}
+	if (optind < argc && strcmp(argv[optind], "serve") == 0)
+		return traffic_serve(q.port);
+	if (optind + 1 >= argc || strcmp(argv[optind], "ask") != 0)
+		return usage();
+	q.address = argv[optind + 1];
+	rc = traffic_ask(&q, &gbps);
+	if (rc < 0) {
+		fprintf(stderr, "sluice-perf traffic: %s: %s\n", q.address, strerror(-rc));
+		return 1;
+	}
+	printf("{\"gbps\": %.3f}\n", gbps);
+	return 0;
+}

@@ -1,0 +1,229 @@
+//! What Debian's clang-14 does: AddressSanitizer and libFuzzer, for which Zig has no runtime, and
+//! lint. A part of build.zig.
+const std = @import("std");
+const root = @import("../build.zig");
+const Build = std.Build;
+const LazyPath = Build.LazyPath;
+const Run = Build.Step.Run;
+const Step = Build.Step;
+const Suite = root.Suite;
+const all_parts = root.all_parts;
+const c_flags = root.c_flags;
+const utun_fakes = root.utun_fakes;
+const utun_flags = root.utun_flags;
+const models = root.models;
+const partSources = root.partSources;
+const unitSources = root.unitSources;
+const isUtunTest = root.isUtunTest;
+const fuzzTargets = root.fuzzTargets;
+const isCanary = root.isCanary;
+const fuzzName = root.fuzzName;
+const allFiles = root.allFiles;
+const sources = root.sources;
+const append = root.append;
+const concat = root.concat;
+const wordList = root.wordList;
+const suiteList = root.suiteList;
+
+pub fn asanSuites(b: *Build) []const Suite {
+    const sanitize = "-fsanitize=address,undefined";
+    var objects = addClangParts(b, sanitize);
+    append(b, &objects, addClangObject(b, "tests/main.c", sanitize));
+    for (all_parts) |part| for (unitSources(b, part)) |f| {
+        append(b, &objects, addClangObject(b, f, sanitize));
+    };
+    const exe = addClangLink(b, "sluice-tests-asan", objects.items, sanitize, &.{"criterion"});
+    return suiteList(b, &.{.{ .name = "unit asan", .words = wordList(b, &.{.{ .path = exe }}) }});
+}
+
+pub fn fuzzSuites(b: *Build) []const Suite {
+    const seconds = b.option(u32, "fuzz-seconds", "Time for each fuzz target (default: 10)") orelse
+        10;
+    const sanitize = "-fsanitize=fuzzer-no-link,address,undefined";
+    var objects = addClangParts(b, sanitize);
+    const shared = objects.items.len;
+    var suites: std.ArrayList(Suite) = .empty;
+    for (fuzzTargets(b)) |file| {
+        objects.shrinkRetainingCapacity(shared);
+        append(b, &objects, addClangObject(b, file, sanitize));
+        const name = fuzzName(file);
+        const fuzzer = "-fsanitize=fuzzer,address,undefined";
+        const exe = addClangLink(b, file, objects.items, fuzzer, &.{});
+        append(b, &suites, .{
+            .kind = if (isCanary(file)) .fails else .run,
+            .name = b.fmt("fuzz {s}", .{name}),
+            .timeout_s = seconds + 120,
+            .words = wordList(b, &.{
+                .{ .text = "/bin/sh" },
+                .{ .text = "-euc" },
+                // What it finds stays in the cache; the seeds are read only.
+                .{ .text =
+                \\corpus=.zig-cache/fuzz/$2
+                \\mkdir -p "$corpus"
+                \\exec "$1" -max_total_time="$3" -artifact_prefix="$corpus-" -timeout=10 \
+                \\    -verbosity=0 -print_final_stats=1 "$corpus" $4
+                },
+                .{ .text = "sh" },
+                .{ .path = exe },
+                .{ .text = name },
+                .{ .text = b.fmt("{d}", .{seconds}) },
+                // The canary's seed would tell it the bug.
+                .{ .text = if (isCanary(file)) "" else b.fmt("tests/fuzz/seeds/{s}", .{name}) },
+            }),
+        });
+    }
+    if (suites.items.len == 0) append(b, &suites, .{ .name = "fuzz" });
+    return suites.items;
+}
+
+/// The project on devices in memory.
+fn addClangParts(b: *Build, sanitize: []const u8) std.ArrayList(LazyPath) {
+    var objects: std.ArrayList(LazyPath) = .empty;
+    for (all_parts) |part| for (partSources(b, part, .memory)) |f| {
+        append(b, &objects, addClangObject(b, f, sanitize));
+    };
+    for (sources(b, models)) |f| append(b, &objects, addClangObject(b, f, sanitize));
+    return objects;
+}
+
+fn addClangObject(b: *Build, file: []const u8, sanitize: []const u8) LazyPath {
+    const cc = b.addSystemCommand(&.{ "clang-14", "-g", "-O1", "-fno-omit-frame-pointer" });
+    cc.addArgs(&.{ sanitize, "-fno-sanitize-recover=all", "-I." });
+    cc.addArgs(c_flags);
+    cc.addArgs(&.{ "-w", "-c" }); // warnings are for the build proper and for lint
+    cc.addFileArg(b.path(file));
+    cc.addArgs(&.{ "-MD", "-MF" });
+    _ = cc.addDepFileOutputArg2("deps.d", .{});
+    cc.addArg("-o");
+    cc.setName(b.fmt("clang-14 {s}", .{file}));
+    cc.setCwd(b.path("."));
+    return cc.addOutputFileArg2(b.fmt("{s}.o", .{std.fs.path.stem(file)}), .{});
+}
+
+fn addClangLink(
+    b: *Build,
+    name: []const u8,
+    objects: []const LazyPath,
+    sanitize: []const u8,
+    libs: []const []const u8,
+) LazyPath {
+    const cc = b.addSystemCommand(&.{ "sh", "-euc" });
+    cc.addArg("libs=$1; shift; exec clang-14 \"$@\" $(pkg-config --libs $libs) -lurcu-common");
+    var names: []const u8 = "";
+    for (all_parts) |part| for (part.libs()) |lib| {
+        names = b.fmt("{s} {s}", .{ names, lib });
+    };
+    for (libs) |lib| names = b.fmt("{s} {s}", .{ names, lib });
+    cc.addArgs(&.{ "sh", names, sanitize });
+    for (objects) |object| cc.addFileArg(object);
+    cc.addArg("-o");
+    const exe = cc.addOutputFileArg2(std.fs.path.stem(name), .{});
+    cc.setName(b.fmt("clang-14 link {s}", .{std.fs.path.stem(name)}));
+    return exe;
+}
+
+// Lint. What a tool finds in a file is kept until the file or what it includes changes.
+
+pub fn lintSuites(b: *Build) []const Suite {
+    const zig_files: []const []const u8 = &.{ "build.zig", "build.zig.zon", "tests/clang.zig" };
+    const zig_fmt = addFindings(b, "zig fmt");
+    zig_fmt.run.addFileArg(b.graph.path(.zig_exe, ""));
+    zig_fmt.run.addArgs(&.{ "fmt", "--check" });
+    for (zig_files) |f| zig_fmt.run.addFileArg(b.path(f));
+
+    const format = addFindings(b, "clang-format-14");
+    format.run.addArgs(&.{ "clang-format-14", "--dry-run", "-Werror" });
+    format.run.addFileInput(b.path(".clang-format"));
+    for (allFiles(b, ".h")) |f| format.run.addFileArg(b.path(f));
+    for (allFiles(b, ".c")) |f| format.run.addFileArg(b.path(f));
+
+    const tidied = b.addSystemCommand(&.{"cat"});
+    for (allFiles(b, ".c")) |f| tidied.addFileArg(addTidy(b, f));
+
+    const words = wordList(b, &.{
+        .{ .path = zig_fmt.file },
+        .{ .path = format.file },
+        .{ .path = tidied.captureStdOut(.{}) },
+    });
+    return suiteList(b, &.{
+        .{ .kind = .report, .name = "lint zig fmt", .words = words[0..1] },
+        .{ .kind = .report, .name = "lint clang-format", .words = words[1..2] },
+        .{ .kind = .report, .name = "lint clang-tidy", .words = words[2..3] },
+    });
+}
+
+fn addTidy(b: *Build, file: []const u8) LazyPath {
+    const tidy = addFindings(b, b.fmt("clang-tidy-14 {s}", .{file}));
+    tidy.run.addArgs(&.{ "sh", "-euc" });
+    tidy.run.addArg(
+        \\deps=$1 file=$2; shift 2
+        \\clang-14 "$@" -w -M -MT findings -MF "$deps" "$file" || exit 127
+        \\clang-tidy-14 --quiet "$file" -- "$@"
+    );
+    tidy.run.addArg("sh");
+    _ = tidy.run.addDepFileOutputArg2("deps.d", .{});
+    tidy.run.addFileArg(b.path(file));
+    tidy.run.addFileInput(b.path(".clang-tidy"));
+    if (std.mem.endsWith(u8, file, "_utun.c")) {
+        // As macOS sees it, by the headers that Zig has of it.
+        tidy.run.addArgs(&.{ "-target", "arm64-apple-macos13", "-isystem" });
+        tidy.run.addDirectoryArg2(b.graph.path(.zig_lib, "libc/include/any-darwin-any"), .{});
+    }
+    if (isUtunTest(file) or std.mem.startsWith(u8, file, utun_fakes)) tidy.run.addArgs(utun_flags);
+    tidy.run.addArgs(&.{ "-include", "tests/tidy/analyzed_errno.h", "-I." });
+    tidy.run.addArgs(c_flags);
+    return tidy.file;
+}
+
+const Findings = struct { run: *Run, file: LazyPath };
+
+/// A command, to be added to run, whose output goes to a file; an empty one if it succeeds.
+fn addFindings(b: *Build, name: []const u8) Findings {
+    const run = b.addSystemCommand(&.{ "sh", "-uc" });
+    run.addArg(
+        \\out=$1; shift
+        \\"$@" >"$out" 2>&1
+        \\code=$?
+        \\case $code in
+        \\0) : >"$out" ;;
+        \\126 | 127) cat "$out" >&2; exit 1 ;; # it could not run
+        \\*) echo "exit code $code of: $*" >>"$out" ;;
+        \\esac
+    );
+    run.addArg("sh");
+    run.setName(name);
+    run.setCwd(b.path("."));
+    return .{ .file = run.addOutputFileArg2("findings", .{}), .run = run };
+}
+
+/// What a C file is compiled with here.
+fn fileFlags(b: *Build, file: []const u8) []const []const u8 {
+    const fakes = std.mem.endsWith(u8, file, "_utun.c") or isUtunTest(file) or
+        std.mem.startsWith(u8, file, utun_fakes);
+    return concat(b, []const u8, &.{ &.{"-I."}, c_flags, if (fakes) utun_flags else &.{} });
+}
+
+/// compile_commands.json for clangd, which needs an absolute "directory".
+pub fn addCdb(b: *Build) *Step {
+    var json: std.Io.Writer.Allocating = .init(b.graph.arena);
+    writeCdb(b, &json.writer) catch @panic("OOM");
+    const sed = b.addSystemCommand(&.{ "sh", "-c", "sed \"s|@ROOT@|$1|\" \"$2\"", "sh" });
+    sed.addDirectoryArg2(b.path("."), .{ .make_absolute = true });
+    sed.addFileArg(b.addWriteFiles().add("cdb.json", json.written()));
+    const update = b.addUpdateSourceFiles();
+    update.addCopyFileToSource(sed.captureStdOut(.{}), "compile_commands.json");
+    b.step("cdb", "Write compile_commands.json, as the default step does").dependOn(&update.step);
+    return &update.step;
+}
+
+fn writeCdb(b: *Build, w: *std.Io.Writer) !void {
+    var separator: []const u8 = "[";
+    for (allFiles(b, ".c")) |file| {
+        try w.print("{s}\n{{\"directory\": \"@ROOT@\", \"file\": \"{s}\", ", .{ separator, file });
+        try w.writeAll("\"arguments\": [\"clang\"");
+        for (fileFlags(b, file)) |flag| try w.print(", \"{s}\"", .{flag});
+        try w.print(", \"-c\", \"{s}\"]}}", .{file});
+        separator = ",";
+    }
+    try w.writeAll(if (separator[0] == '[') "[]\n" else "\n]\n");
+}

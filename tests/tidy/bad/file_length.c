@@ -1,0 +1,2 @@
+/* tidy: lpm/x.c: file-length */
+800 lines

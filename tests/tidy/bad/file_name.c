@@ -1,0 +1,1 @@
+/* tidy: lpm/list_util.c: file-name */

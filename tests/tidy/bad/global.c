@@ -1,0 +1,4 @@
+/* tidy: dataplane/x.c: static */
+struct state {
+	int n;
+} state;

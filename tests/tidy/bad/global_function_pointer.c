@@ -1,0 +1,2 @@
+/* tidy: dataplane/x.c: static */
+int (*lookup)(int address, int length) = NULL;

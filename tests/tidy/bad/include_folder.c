@@ -1,0 +1,2 @@
+/* tidy: lpm/x.c: include */
+#include "lpm.h"

@@ -1,0 +1,3 @@
+/* tidy: lpm/x.c: include */
+#include "lpm/lpm.h"
+#include "tun/tun.h"

@@ -1,0 +1,2 @@
+/* tidy: ctl/x.c: include */
+#include "tests/model/naive.h"

@@ -1,0 +1,2 @@
+/* tidy: lpm/x.c: static */
+static unsigned long calls;

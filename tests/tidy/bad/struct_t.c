@@ -1,0 +1,4 @@
+/* tidy: tun/x.c: typedef */
+struct queue_t {
+	int fd;
+};

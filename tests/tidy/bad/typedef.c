@@ -1,0 +1,4 @@
+/* tidy: tun/x.c: typedef */
+typedef struct queue {
+	int fd;
+} queue;

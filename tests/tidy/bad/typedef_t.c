@@ -1,0 +1,2 @@
+/* tidy: tun/x.c: typedef */
+typedef unsigned int verdict_t;

@@ -1,0 +1,2 @@
+/* tidy: lpm/x.c: unfinished */
+/* TODO: say something */

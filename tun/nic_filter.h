@@ -1,0 +1,40 @@
+/*
+ * The classic BPF programs of nic_linux.c: which packets a queue's socket accepts, and which
+ * queue of a fan-out group a packet goes to. Both read the translated port with the same code.
+ * Nothing here talks to the kernel.
+ */
+#ifndef SLUICE_TUN_NIC_FILTER_H
+#define SLUICE_TUN_NIC_FILTER_H
+
+#include <linux/filter.h>
+#include <stdint.h>
+
+enum {
+	NIC_FILTER_MAX = 96, /* instructions; a jump reaches 255 */
+};
+
+/*
+ * Build the filter of one socket. It accepts whole what was sent to this host, carries no VLAN
+ * number, and has its port in the range: the destination port of TCP and UDP, the identifier of
+ * an echo reply, the source port or echo identifier that an ICMP error quotes. IPv4 options are
+ * understood; later fragments and IPv6 extension headers are not accepted.
+ *
+ * link_len:    bytes before the IP header in what the socket sees: 14 on Ethernet, else 0
+ * port_first:  host byte order
+ * port_count:  0: any IPv4 or IPv6 packet, whatever it carries
+ * Returns:     number of instructions
+ */
+unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link_len,
+			   uint16_t port_first, unsigned port_count);
+
+/*
+ * Build the program of a fan-out group: (port - port_first) / slice, and 0 for all that no
+ * queue's filter accepts. It runs on incoming packets, which start with the IP header there.
+ *
+ * slice:   ports a queue, not 0
+ * Returns: number of instructions
+ */
+unsigned nic_filter_fanout(struct sock_filter out[NIC_FILTER_MAX], uint16_t port_first,
+			   uint16_t slice, unsigned queues);
+
+#endif
