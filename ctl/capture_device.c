@@ -70,8 +70,7 @@ static struct nlmsghdr *address_request(struct netlink *netlink, unsigned type, 
 	addr_to_bytes(&address->addr, bytes);
 	mnl_attr_put(message, IFA_LOCAL, size, bytes);
 	mnl_attr_put(message, IFA_ADDRESS, size, bytes);
-	mnl_attr_put_u32(message, IFA_FLAGS,
-			 IFA_F_NOPREFIXROUTE | (size == 16 ? IFA_F_NODAD : 0));
+	mnl_attr_put_u32(message, IFA_FLAGS, IFA_F_NOPREFIXROUTE | (size == 16 ? IFA_F_NODAD : 0));
 	return message;
 }
 
@@ -99,8 +98,7 @@ static int take_address(const struct nlmsghdr *message, void *data)
 
 		/* IPv6 has its address in IFA_ADDRESS; IFA_LOCAL, where there is one, wins. */
 		if (whole && (type == IFA_LOCAL || (type == IFA_ADDRESS && !found))) {
-			address->addr =
-				addr_from_bytes(version, mnl_attr_get_payload(attribute));
+			address->addr = addr_from_bytes(version, mnl_attr_get_payload(attribute));
 			found = true;
 		}
 	}

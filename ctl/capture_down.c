@@ -67,8 +67,8 @@ static int check_devices(const struct devices *devices, bool force, char *error)
 		if (!link->carrier || force)
 			continue;
 		(void)note_parse(link->alias, &note);
-		snprintf(error, CAPTURE_ERROR_MAX, "sluice is running on %s (pid %u); stop it first",
-			 link->name, note.pid);
+		snprintf(error, CAPTURE_ERROR_MAX,
+			 "sluice is running on %s (pid %u); stop it first", link->name, note.pid);
 		return -EBUSY;
 	}
 	return 0;

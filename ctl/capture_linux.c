@@ -18,6 +18,7 @@
 #include "ctl/capture_plan.h"
 #include "ctl/capture_remove.h"
 #include "ctl/capture_routes.h"
+#include "ctl/connections.h"
 #include "ctl/netlink_linux.h"
 #include "ctl/nft_netlink.h"
 #include "ctl/sysctl_linux.h"
@@ -167,8 +168,9 @@ static void make_note(struct capture *capture, struct ports *reserved)
 	}
 	if (conf->interface.capture == CONF_CAPTURE_HOST &&
 	    !sysctl_strict_collect(capture->ifname, note))
-		warn(capture, "more than %d interfaces have a strict rp_filter: those left will "
-			      "not take connections from outside",
+		warn(capture,
+		     "more than %d interfaces have a strict rp_filter: those left will "
+		     "not take connections from outside",
 		     NOTE_STRICT_MAX);
 }
 
@@ -326,20 +328,32 @@ static int remove_old_tables(struct capture *capture, uint8_t version)
 static int set_nft(struct capture *capture)
 {
 	char comment[NOTE_COMMENT_MAX] = "", *text = NULL;
+	struct connections before = {0};
+	struct nft_input input = {
+		.conf = &capture->conf,
+		.ifname = capture->ifname,
+		.busy = &capture->busy_set,
+		.before = &before,
+		.comment = comment,
+	};
 	struct note note = capture->note;
 	size_t size;
 	FILE *stream;
 	int rc;
 
+	if (capture->conf.interface.capture == CONF_CAPTURE_HOST)
+		sysctl_connections_collect(&before);
 	if (note_format(&note, comment, sizeof comment) != 0) {
 		note.strict_count = 0; /* the alias still has them */
 		if (note_format(&note, comment, sizeof comment) != 0)
 			comment[0] = '\0';
 	}
 	stream = open_memstream(&text, &size);
-	if (!stream)
-		return fail(capture, -errno, "nft");
-	rc = nft_write(stream, &capture->conf, capture->ifname, &capture->busy_set, comment);
+	if (!stream) {
+		rc = fail(capture, -errno, "nft");
+		goto free_before;
+	}
+	rc = nft_write(stream, &input);
 	if (fclose(stream) != 0 && rc == 0)
 		rc = -ENOMEM;
 	if (rc == 0)
@@ -347,6 +361,8 @@ static int set_nft(struct capture *capture)
 	else
 		fail(capture, rc, "an interface's name cannot be written for nft");
 	free(text);
+free_before:
+	connections_fini(&before);
 	return rc;
 }
 

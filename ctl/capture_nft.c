@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ctl/capture_plan.h"
+
 char *nft_table_name(const char *ifname, char out[NFT_TABLE_NAME_MAX])
 {
 	size_t n = (size_t)snprintf(out, NFT_TABLE_NAME_MAX, NFT_TABLE_PREFIX "%s", ifname);
@@ -35,18 +37,6 @@ static bool name_is_writable(const char *name)
 static bool is_translating(const struct conf_egress *egress)
 {
 	return egress->type == CONF_EGRESS_INTERFACE && egress->nat;
-}
-
-/* The first egress of an interface is the one that answers leave by. */
-static bool is_first_of_interface(const struct conf *conf, unsigned index)
-{
-	if (conf->egresses[index].type != CONF_EGRESS_INTERFACE)
-		return false;
-	for (unsigned i = 0; i < index; i++)
-		if (conf->egresses[i].type == CONF_EGRESS_INTERFACE &&
-		    strcmp(conf->egresses[i].interface, conf->egresses[index].interface) == 0)
-			return false;
-	return true;
 }
 
 static int check_names(const struct conf *conf, const char *ifname)
@@ -101,7 +91,8 @@ static void write_silence(FILE *out, const struct conf *conf)
 	fputs("\tset kernel {\n\t\ttype inet_proto . inet_service\n\t\tflags dynamic,timeout\n"
 	      "\t\ttimeout 5d\n\t\tsize 131072\n\t}\n",
 	      out);
-	fputs("\tchain early {\n\t\ttype filter hook prerouting priority raw; policy accept;\n", out);
+	fputs("\tchain early {\n\t\ttype filter hook prerouting priority raw; policy accept;\n",
+	      out);
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
 
@@ -118,8 +109,7 @@ static void write_silence(FILE *out, const struct conf *conf)
 		const struct conf_egress *egress = &conf->egresses[i];
 
 		if (is_translating(egress))
-			fprintf(out,
-				"\t\tiifname \"%s\" %s dport %u-%u th dport != @busy drop\n",
+			fprintf(out, "\t\tiifname \"%s\" %s dport %u-%u th dport != @busy drop\n",
 				egress->interface, match, egress->port_first, egress->port_last);
 	}
 	fputs("\t}\n\tchain sent {\n\t\ttype filter hook postrouting priority srcnat + 1; "
@@ -137,67 +127,112 @@ static void write_silence(FILE *out, const struct conf *conf)
 	fputs("\t}\n", out);
 }
 
+static void write_before_set(FILE *out, const struct connections *before, uint8_t version)
+{
+	bool first = true;
+
+	fprintf(out,
+		"\tset before%u {\n\t\ttype ipv%u_addr . inet_service . ipv%u_addr . "
+		"inet_service\n",
+		version, version, version);
+	for (size_t i = 0; i < before->count; i++) {
+		const struct connection *at = &before->items[i];
+		char local[ADDR_TEXT_MAX], remote[ADDR_TEXT_MAX];
+
+		if (at->local.version != version)
+			continue;
+		fprintf(out, "%s%s . %u . %s . %u", first ? "\t\telements = { " : ",\n\t\t\t",
+			addr_format(&at->local, local), at->local_port,
+			addr_format(&at->remote, remote), at->remote_port);
+		first = false;
+	}
+	fputs(first ? "\t}\n" : " }\n\t}\n", out);
+}
+
 /*
  * Reply symmetry. New connections from outside are marked with the egress they came in by; their
  * answers get the mark: those of this host on output, those of hosts behind it on the way in.
  * Answers that arrive by the TUN are Sluice's own and keep to the main table.
  */
-static void write_symmetry(FILE *out, const struct conf *conf, const char *ifname)
+static void write_arrive(FILE *out, const struct nft_input *input)
 {
+	const struct conf *conf = input->conf;
 	uint32_t mark = conf->interface.mark;
 
 	fputs("\tchain arrive {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n",
 	      out);
 	for (unsigned i = 0; i < conf->egress_count; i++)
-		if (is_first_of_interface(conf, i))
+		if (plan_has_replies(conf, i))
 			fprintf(out,
 				"\t\tiifname \"%s\" ct direction original ct mark 0 "
 				"ct mark set 0x%08" PRIx32 "\n",
 				conf->egresses[i].interface, mark | (i + 1));
 	fputs("\t\tiifname != ", out);
-	write_inside(out, conf, ifname);
+	write_inside(out, conf, input->ifname);
 	fprintf(out, " ct direction original ct mark 0 ct mark set 0x%08" PRIx32 "\n",
 		mark | NFT_MARK_OTHER);
 	fprintf(out,
 		"\t\tiifname != { \"lo\", \"%s\" } ct direction reply "
-		"ct mark and 0xffff0000 == 0x%08" PRIx32 " meta mark set ct mark\n",
-		ifname, mark);
+		"ct mark and 0xffff0000 == 0x%08" PRIx32 " meta mark set ct mark\n\t}\n",
+		input->ifname, mark);
+}
+
+static void write_answer(FILE *out, const struct nft_input *input)
+{
+	const struct conf *conf = input->conf;
+	uint32_t mark = conf->interface.mark;
+
 	fprintf(out,
-		"\t}\n\tchain answer {\n\t\ttype route hook output priority mangle; policy accept;\n"
+		"\tchain answer {\n\t\ttype route hook output priority mangle; policy accept;\n"
 		"\t\tct direction reply ct mark and 0xffff0000 == 0x%08" PRIx32
 		" meta mark set ct mark\n",
 		mark);
-	if (conf->interface.capture == CONF_CAPTURE_HOST) /* DHCP clients that use plain sockets */
+	if (conf->interface.capture == CONF_CAPTURE_HOST)
+		/*
+		 * Connection tracking that begins now cannot know which side began a connection:
+		 * the session that this is typed in must go on when the server speaks first. The
+		 * last two are DHCP clients that use plain sockets.
+		 */
 		fprintf(out,
+			"\t\tip saddr . tcp sport . ip daddr . tcp dport @before4 "
+			"meta mark set 0x%08" PRIx32 "\n"
+			"\t\tip6 saddr . tcp sport . ip6 daddr . tcp dport @before6 "
+			"meta mark set 0x%08" PRIx32 "\n"
 			"\t\tudp sport 68 udp dport 67 meta mark set 0x%08" PRIx32 "\n"
 			"\t\tudp sport 546 udp dport 547 meta mark set 0x%08" PRIx32 "\n",
-			mark, mark);
+			mark | NFT_MARK_OTHER, mark | NFT_MARK_OTHER, mark, mark);
 	fputs("\t}\n", out);
 }
 
-int nft_write(FILE *out, const struct conf *conf, const char *ifname, const struct ports *busy,
-	      const char *comment)
+int nft_write(FILE *out, const struct nft_input *input)
 {
 	char table[NFT_TABLE_NAME_MAX];
-	int rc = check_names(conf, ifname);
+	int rc = check_names(input->conf, input->ifname);
 
 	if (rc != 0)
 		return rc;
-	nft_table_name(ifname, table);
+	nft_table_name(input->ifname, table);
 	/* Made before it is deleted, so that deleting works whether it was there or not. */
 	fprintf(out, "table inet %s {}\ndelete table inet %s\ntable inet %s {\n", table, table,
 		table);
-	if (comment[0] != '\0')
-		fprintf(out, "\tcomment \"%s\"\n", comment);
-	write_busy_set(out, busy);
-	write_silence(out, conf);
-	if (conf->interface.capture != CONF_CAPTURE_NONE)
-		write_symmetry(out, conf, ifname);
+	if (input->comment[0] != '\0')
+		fprintf(out, "\tcomment \"%s\"\n", input->comment);
+	write_busy_set(out, input->busy);
+	write_silence(out, input->conf);
+	if (input->conf->interface.capture == CONF_CAPTURE_HOST) {
+		write_before_set(out, input->before, 4);
+		write_before_set(out, input->before, 6);
+	}
+	if (input->conf->interface.capture != CONF_CAPTURE_NONE) {
+		write_arrive(out, input);
+		write_answer(out, input);
+	}
 	fputs("}\n", out);
 	return 0;
 }
 
-/* A file in memory as a process's input or output: no pipe that could fill up while nobody reads. */
+/* A file in memory as a process's input or output: no pipe that could fill up while nobody reads.
+ */
 static int open_memory(const char *name, const char *text, size_t size)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC);

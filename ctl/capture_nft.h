@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "ctl/conf.h"
+#include "ctl/connections.h"
 #include "ctl/ports.h"
 
 enum {
@@ -26,16 +27,23 @@ enum {
 /* The name of the table of a device; characters that nft does not take become "_". */
 char *nft_table_name(const char *ifname, char out[NFT_TABLE_NAME_MAX]);
 
+/* What the table depends on. */
+struct nft_input {
+	const struct conf *conf;
+	const char *ifname;       /* the TUN */
+	const struct ports *busy; /* ports that stay the kernel's */
+	const struct connections
+		*before;     /* connections to this host's servers that exist already */
+	const char *comment; /* of the table, "" for none; no quotes */
+};
+
 /*
  * Write the whole ruleset as one transaction that replaces a table of that name.
  *
- * busy:    ports that stay the kernel's
- * comment: of the table, "" for none; no quotes
- * Errors:  -EINVAL (an interface's name cannot be written in nft); the stream's own state is the
- *          caller's to check
+ * Errors: -EINVAL (an interface's name cannot be written in nft); the stream's own state is the
+ *         caller's to check
  */
-int nft_write(FILE *out, const struct conf *conf, const char *ifname, const struct ports *busy,
-	      const char *comment);
+int nft_write(FILE *out, const struct nft_input *input);
 
 /*
  * Have `nft -f -` apply a text.

@@ -18,8 +18,7 @@ uint32_t plan_reply_table(const struct conf *conf, unsigned egress)
 
 bool plan_has_table(uint32_t capture_table, uint32_t table)
 {
-	return capture_table != 0 && table >= capture_table &&
-	       table - capture_table < PLAN_TABLES;
+	return capture_table != 0 && table >= capture_table && table - capture_table < PLAN_TABLES;
 }
 
 bool plan_has_replies(const struct conf *conf, unsigned egress)
@@ -35,16 +34,26 @@ bool plan_has_replies(const struct conf *conf, unsigned egress)
 	return true;
 }
 
-/* `not fwmark MARK lookup TABLE`, for one interface or for all. */
-static struct capture_rule capture_rule(const struct conf *conf, uint8_t version, const char *iif)
+/* `not fwmark MARK lookup TABLE`. */
+static struct capture_rule capture_host(const struct conf *conf, uint8_t version)
 {
-	struct capture_rule rule = {
+	return (struct capture_rule){
 		.version = version,
 		.preference = PREFERENCE_CAPTURE,
 		.table = conf->interface.table,
 		.mark = conf->interface.mark,
 		.mask = MARK_MASK,
 		.invert = true,
+	};
+}
+
+/* `iif FROM lookup TABLE`. "not" would turn both selectors round, so the mark has its own rule. */
+static struct capture_rule capture_from(const struct conf *conf, uint8_t version, const char *iif)
+{
+	struct capture_rule rule = {
+		.version = version,
+		.preference = PREFERENCE_CAPTURE,
+		.table = conf->interface.table,
 	};
 
 	snprintf(rule.iif, sizeof rule.iif, "%s", iif);
@@ -77,11 +86,20 @@ unsigned plan_rules(const struct conf *conf, const char *ifname, uint8_t version
 		};
 		snprintf(out[n].iif, sizeof out[n].iif, "%s", ifname);
 		n++;
-		out[n++] = capture_rule(conf, version, "");
+		out[n++] = capture_host(conf, version);
 	}
-	if (conf->interface.capture == CONF_CAPTURE_FORWARD)
+	if (conf->interface.capture == CONF_CAPTURE_FORWARD) {
+		/* Answers to connections that came in by an interface which is no egress. */
+		out[n++] = (struct capture_rule){
+			.version = version,
+			.preference = PREFERENCE_RETURN,
+			.table = TABLE_MAIN,
+			.mark = conf->interface.mark,
+			.mask = MARK_MASK,
+		};
 		for (unsigned i = 0; i < conf->interface.from_count; i++)
-			out[n++] = capture_rule(conf, version, conf->interface.from[i]);
+			out[n++] = capture_from(conf, version, conf->interface.from[i]);
+	}
 	return n;
 }
 
@@ -90,11 +108,8 @@ static const struct {
 	uint8_t version, len;
 	uint8_t bytes[16];
 } thrown[] = {
-	{4, 4, {224}},
-	{4, 32, {255, 255, 255, 255}},
-	{4, 16, {169, 254}},
-	{6, 8, {0xff}},
-	{6, 10, {0xfe, 0x80}},
+	{4, 4, {224}},  {4, 32, {255, 255, 255, 255}}, {4, 16, {169, 254}},
+	{6, 8, {0xff}}, {6, 10, {0xfe, 0x80}},
 };
 
 unsigned plan_routes(const struct conf *conf, unsigned ifindex, uint8_t version,

@@ -53,9 +53,9 @@ bool capture_route_equal(const struct capture_route *a, const struct capture_rou
 
 bool capture_rule_equal(const struct capture_rule *a, const struct capture_rule *b)
 {
-	return a->version == b->version && a->preference == b->preference &&
-	       a->table == b->table && a->mark == b->mark && a->mask == b->mask &&
-	       a->invert == b->invert && strcmp(a->iif, b->iif) == 0;
+	return a->version == b->version && a->preference == b->preference && a->table == b->table &&
+	       a->mark == b->mark && a->mask == b->mask && a->invert == b->invert &&
+	       strcmp(a->iif, b->iif) == 0;
 }
 
 char *capture_route_format(const struct capture_route *route, char out[CAPTURE_TEXT_MAX])
@@ -129,8 +129,8 @@ static struct nlmsghdr *route_request(struct netlink *netlink, unsigned type, un
 
 int capture_route_set(struct netlink *netlink, const struct capture_route *route)
 {
-	return netlink_talk(netlink, route_request(netlink, RTM_NEWROUTE,
-						   NLM_F_CREATE | NLM_F_REPLACE, route));
+	return netlink_talk(
+		netlink, route_request(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route));
 }
 
 int capture_route_remove(struct netlink *netlink, const struct capture_route *route)
@@ -163,8 +163,8 @@ static struct nlmsghdr *rule_request(struct netlink *netlink, unsigned type, uns
 
 int capture_rule_add(struct netlink *netlink, const struct capture_rule *rule)
 {
-	return netlink_talk(netlink, rule_request(netlink, RTM_NEWRULE,
-						  NLM_F_CREATE | NLM_F_EXCL, rule));
+	return netlink_talk(netlink,
+			    rule_request(netlink, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule));
 }
 
 int capture_rule_remove(struct netlink *netlink, const struct capture_rule *rule)
@@ -356,8 +356,7 @@ static int list(struct netlink *netlink, struct collected *into,
 int capture_route_list(struct netlink *netlink, uint8_t version, uint32_t table,
 		       struct capture_route **out, size_t *count)
 {
-	struct collected into = {
-		.item_size = sizeof **out, .version = version, .table = table};
+	struct collected into = {.item_size = sizeof **out, .version = version, .table = table};
 	int rc = list(netlink, &into, route_list_request, take_route);
 
 	if (rc != 0)

@@ -33,7 +33,7 @@ struct capture_rule {
 	uint32_t table;
 	uint32_t mark; /* with mask; mask 0: whatever mark */
 	uint32_t mask;
-	bool invert; /* "not" */
+	bool invert;  /* "not" */
 	char iif[16]; /* "": whatever interface */
 };
 

@@ -282,7 +282,7 @@ int client_call(const struct options *options, const char *method, json_t *param
 {
 	const char *path = options->socket != NULL ? options->socket : default_socket;
 	json_t *reply = NULL;
-	int fd, status;
+	int fd = -1, status;
 	int rc = connect_waiting(path, options->wait_ms, &fd);
 
 	if (rc != 0) {

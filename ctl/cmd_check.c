@@ -180,8 +180,8 @@ static void print_text(const struct check *c)
 		printf("and %zu more: see them all with -s\n", table->clashes - c->clash_count);
 
 	printf("\n%zu IPv4 + %zu IPv6 prefixes, parsed in %s", table->count4, table->count6,
-	       reply_format_us((json_int_t)c->loaded->parse_us, text));
-	printf(", built in %s\n", reply_format_us((json_int_t)c->loaded->build_us, text));
+	       reply_format_us((double)c->loaded->parse_us, text));
+	printf(", built in %s\n", reply_format_us((double)c->loaded->build_us, text));
 	printf("memory: %s for the table",
 	       reply_format_bytes((json_int_t)table_size_bytes(table), text));
 	printf(", %s for the lists\n", reply_format_bytes((json_int_t)lists_bytes(c), text));

@@ -1,13 +1,16 @@
 /* `sluice down`: remove all that Sluice ever added to this network namespace. */
 #include "ctl/commands.h"
 
-#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/capture.h"
 #include "ctl/conf.h"
 #include "ctl/load.h"
+#include "ctl/usage.h"
 
 struct arguments {
 	const char *conf_path; /* NULL: none */
@@ -15,42 +18,47 @@ struct arguments {
 	bool force;
 };
 
-static int usage(void)
+/* 0, or an exit status after a complaint. */
+static int read_arguments(int argc, char **argv, struct arguments *out)
 {
-	fputs("usage: sluice down [-c FILE | NAME] [--force]\n", stderr);
-	return STATUS_USAGE;
-}
-
-static bool read_arguments(int argc, char **argv, struct arguments *out)
-{
+	static const struct option known[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"force", no_argument, NULL, 'f'},
+		{0},
+	};
 	struct arguments arguments = {0};
+	int code;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--force") == 0 || strcmp(argv[i], "-f") == 0)
+	optind = 1;
+	while ((code = getopt_long(argc, argv, ":c:f", known, NULL)) != -1) {
+		if (code == 'c')
+			arguments.conf_path = optarg;
+		else if (code == 'f')
 			arguments.force = true;
-		else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc && !arguments.conf_path)
-			arguments.conf_path = argv[++i];
-		else if (argv[i][0] != '-' && argv[i][0] != '\0' && !arguments.ifname)
-			arguments.ifname = argv[i];
 		else
-			return false;
+			return usage_bad_option(argv[0], code, argv, known);
 	}
+	if (optind < argc)
+		arguments.ifname = argv[optind++];
+	if (optind < argc)
+		return usage_fail(argv[0], "unexpected '%s'", argv[optind]);
 	if (arguments.conf_path && arguments.ifname)
-		return false;
+		return usage_fail(argv[0], "-c and NAME both say which device");
 	*out = arguments;
-	return true;
+	return 0;
 }
 
 int cmd_down(const struct options *options, int argc, char **argv)
 {
 	char error[CAPTURE_ERROR_MAX], name[CONF_IFNAME_MAX];
-	struct arguments arguments;
+	struct arguments arguments = {0};
 	uint32_t table = 0;
 	unsigned removed;
 	int rc;
 
-	if (!read_arguments(argc, argv, &arguments))
-		return usage();
+	rc = read_arguments(argc, argv, &arguments);
+	if (rc != 0)
+		return rc;
 	if (arguments.conf_path) {
 		char text[LOAD_ERROR_TEXT_MAX];
 		struct load_error err;

@@ -118,16 +118,18 @@ static void print_way(const json_t *get)
 
 static void print_flow(const json_t *flow)
 {
+	const char *proto = reply_text(flow, "proto");
+	/* An echo's identifier takes the place of both ports. */
+	const char *port = strncmp(proto, "icmp", 4) == 0 ? "id" : "port";
 	char age[REPLY_CELL_MAX], idle[REPLY_CELL_MAX];
 
 	if (!json_is_object(flow))
 		return;
-	printf("    flow: %s %s port %lld to %s port %lld by %s", reply_text(flow, "proto"),
-	       reply_text(flow, "source"), reply_number(flow, "source_port"),
-	       reply_text(flow, "destination"), reply_number(flow, "destination_port"),
-	       reply_text(flow, "egress"));
+	printf("    flow: %s %s %s %lld to %s %s %lld by %s", proto, reply_text(flow, "source"),
+	       port, reply_number(flow, "source_port"), reply_text(flow, "destination"), port,
+	       reply_number(flow, "destination_port"), reply_text(flow, "egress"));
 	if (reply_number(flow, "translated_port") != 0)
-		printf(", translated to port %lld", reply_number(flow, "translated_port"));
+		printf(", translated to %s %lld", port, reply_number(flow, "translated_port"));
 	reply_format(json_object_get(flow, "age_s"), REPLY_SECONDS, age);
 	reply_format(json_object_get(flow, "idle_s"), REPLY_SECONDS, idle);
 	printf(", %s, age %s, idle %s\n", reply_text(flow, "state"), age, idle);

@@ -74,7 +74,7 @@ static int load_lists(struct lookup *l)
 /* What JSON says of a list is the same in every line. */
 static int prepare_json(struct lookup *l)
 {
-	l->json = calloc(l->conf.list_count, sizeof(*l->json));
+	l->json = calloc(l->conf.list_count + 1, sizeof(*l->json));
 	if (l->json == NULL)
 		return STATUS_REFUSED;
 	for (unsigned i = 0; i < l->conf.list_count; i++) {

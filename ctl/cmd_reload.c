@@ -7,18 +7,22 @@
 #include "ctl/reply.h"
 #include "ctl/usage.h"
 
+static char *format_time(const json_t *result, const char *key, char out[REPLY_CELL_MAX])
+{
+	return reply_format_us(json_number_value(json_object_get(result, key)), out);
+}
+
 static void print_reload(const json_t *result)
 {
+	const json_t *changed = json_object_get(result, "changed");
 	char parse[REPLY_CELL_MAX], build[REPLY_CELL_MAX], publish[REPLY_CELL_MAX];
 
 	printf("generation %lld: %lld IPv4 + %lld IPv6 prefixes, parsed in %s, built in %s, "
 	       "published in %s%s\n",
 	       reply_number(result, "generation"), reply_number(result, "v4"),
-	       reply_number(result, "v6"), reply_format_us(reply_number(result, "parse_us"), parse),
-	       reply_format_us(reply_number(result, "build_us"), build),
-	       reply_format_us(reply_number(result, "publish_us"), publish),
-	       json_is_false(json_object_get(result, "changed")) ? "; the lists were the same"
-								 : "");
+	       reply_number(result, "v6"), format_time(result, "parse_us", parse),
+	       format_time(result, "build_us", build), format_time(result, "publish_us", publish),
+	       json_is_false(changed) ? "; nothing had changed" : "");
 }
 
 int cmd_reload(const struct options *options, int argc, char **argv)

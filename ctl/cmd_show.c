@@ -49,7 +49,18 @@ static const struct reply_column egress_columns[] = {
 	{"bytes_out", "BYTES OUT", REPLY_BYTES, true},
 	{"packets_in", "PACKETS IN", REPLY_PLAIN, true},
 	{"bytes_in", "BYTES IN", REPLY_BYTES, true},
+	{"mtu", "MTU", REPLY_PLAIN, true},
+	{"nat", "NAT", REPLY_PLAIN, true},
+	{"ports", "PORTS", REPLY_PLAIN, true},
 	{"reason", "REASON", REPLY_PLAIN, false},
+};
+
+static const struct reply_column traffic_columns[] = {
+	{"name", "EGRESS", REPLY_PLAIN, false},
+	{"packets_out", "PACKETS OUT", REPLY_PLAIN, false},
+	{"bytes_out", "BYTES OUT", REPLY_BYTES, false},
+	{"packets_in", "PACKETS IN", REPLY_PLAIN, false},
+	{"bytes_in", "BYTES IN", REPLY_BYTES, false},
 };
 
 static const struct reply_column queue_columns[] = {
@@ -57,11 +68,13 @@ static const struct reply_column queue_columns[] = {
 	{"cpu", "CPU", REPLY_PLAIN, false},
 	{"polling", "STATE", REPLY_POLLING, false},
 	{"flows", "FLOWS", REPLY_PLAIN, false},
+	{"mappings", "NAT PORTS", REPLY_PLAIN, false},
 	{"packets_out", "PACKETS OUT", REPLY_PLAIN, true},
 	{"bytes_out", "BYTES OUT", REPLY_BYTES, true},
 	{"packets_in", "PACKETS IN", REPLY_PLAIN, true},
 	{"bytes_in", "BYTES IN", REPLY_BYTES, true},
-	{"drops", "DROPS", REPLY_PLAIN, true},
+	{"bursts", "BURSTS", REPLY_PLAIN, true},
+	{"sleeps", "SLEEPS", REPLY_PLAIN, true},
 };
 
 static const struct reply_column flow_columns[] = {
@@ -175,8 +188,8 @@ static void print_stats(const json_t *stats, bool details)
 		reply_print_table(drops, drop_columns, COUNT(drop_columns), details, stdout);
 	}
 	putchar('\n');
-	reply_print_table(json_object_get(stats, "egresses"), egress_columns, COUNT(egress_columns),
-			  true, stdout);
+	reply_print_table(json_object_get(stats, "egresses"), traffic_columns,
+			  COUNT(traffic_columns), details, stdout);
 	if (details && reply_has(stats, "queues")) {
 		putchar('\n');
 		reply_print_table(json_object_get(stats, "queues"), queue_columns,
@@ -209,6 +222,7 @@ struct show {
 	const struct reply_column *columns;
 	size_t column_count;
 	bool by_name; /* takes a NAME, and shows the object of that name only */
+	void (*amend)(const json_t *result); /* for people; may be NULL */
 };
 
 /* Leave only the object of that name. Returns an exit status, after a complaint. */
@@ -245,6 +259,8 @@ static int run_show(const struct options *options, int argc, char **argv, const 
 		return status;
 	if (name != NULL)
 		status = keep_named(result, show, argv[0], name);
+	if (status == STATUS_OK && !options->json && show->amend != NULL)
+		show->amend(result);
 	if (status == STATUS_OK && options->json)
 		reply_print_json(result, stdout);
 	else if (status == STATUS_OK)
@@ -256,32 +272,45 @@ static int run_show(const struct options *options, int argc, char **argv, const 
 
 int cmd_list(const struct options *options, int argc, char **argv)
 {
-	static const struct show show = {"list.show", "lists", list_columns, COUNT(list_columns),
-					 true};
+	static const struct show show = {
+		"list.show", "lists", list_columns, COUNT(list_columns), true, NULL,
+	};
 
 	return run_show(options, argc, argv, &show);
 }
 
+/* The default is the last rule, as people see it. */
+static void add_default(const json_t *result)
+{
+	json_t *rule = json_pack("{s:s, s:s}", "index", "default", "egress",
+				 reply_text(result, "default"));
+
+	json_array_append_new(json_object_get(result, "rules"), rule);
+}
+
 int cmd_rule(const struct options *options, int argc, char **argv)
 {
-	static const struct show show = {"rule.show", "rules", rule_columns, COUNT(rule_columns),
-					 false};
+	static const struct show show = {
+		"rule.show", "rules", rule_columns, COUNT(rule_columns), false, add_default,
+	};
 
 	return run_show(options, argc, argv, &show);
 }
 
 int cmd_egress(const struct options *options, int argc, char **argv)
 {
-	static const struct show show = {"egress.show", "egresses", egress_columns,
-					 COUNT(egress_columns), true};
+	static const struct show show = {
+		"egress.show", "egresses", egress_columns, COUNT(egress_columns), true, NULL,
+	};
 
 	return run_show(options, argc, argv, &show);
 }
 
 int cmd_queue(const struct options *options, int argc, char **argv)
 {
-	static const struct show show = {"queue.show", "queues", queue_columns,
-					 COUNT(queue_columns), false};
+	static const struct show show = {
+		"queue.show", "queues", queue_columns, COUNT(queue_columns), false, NULL,
+	};
 
 	return run_show(options, argc, argv, &show);
 }

@@ -256,7 +256,7 @@ int conf_value_address(const struct conf_span *value, struct conf_address *out,
 	const char *slash = memchr(value->text, '/', value->size);
 	size_t n = slash != NULL ? (size_t)(slash - value->text) : value->size;
 	struct conf_span host = {value->text, n, value->line, value->column};
-	struct addr addr;
+	struct addr addr = {0};
 	uint64_t len;
 	int rc = conf_value_host(&host, &addr, err);
 
@@ -281,7 +281,7 @@ int conf_value_ports(const struct conf_span *value, uint16_t *first, uint16_t *l
 {
 	const char *dash = memchr(value->text, '-', value->size);
 	char word[CONF_QUOTE_MAX];
-	uint64_t low, high;
+	uint64_t low = 0, high = 0;
 	int rc;
 
 	if (dash == NULL)

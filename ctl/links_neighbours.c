@@ -65,8 +65,7 @@ static struct neighbour *find_or_add(struct neighbours *neighbours, unsigned ifi
 		return &neighbours->items[at];
 	if (neighbours->count == neighbours->room) {
 		size_t room = neighbours->room ? 2 * neighbours->room : 64;
-		struct neighbour *items =
-			reallocarray(neighbours->items, room, sizeof *items);
+		struct neighbour *items = reallocarray(neighbours->items, room, sizeof *items);
 
 		if (!items)
 			return NULL;
@@ -90,7 +89,8 @@ static void drop(struct neighbours *neighbours, struct neighbour *item)
 
 static bool is_usable(const struct neighbour *neighbour)
 {
-	return (neighbour->state & USABLE) && neighbour->has_mac;
+	/* Group addresses, which IPv6 keeps here too, are nobody's next hop. */
+	return (neighbour->state & USABLE) && neighbour->has_mac && !(neighbour->mac[0] & 1);
 }
 
 /* Read a message; false when it is not about a neighbour on a link with Ethernet addresses. */

@@ -46,8 +46,8 @@ static void read_multipath(const struct nlattr *attribute, const struct search *
 		if ((unsigned)hop->rtnh_ifindex != search->ifindex)
 			continue;
 		way->ifindex = search->ifindex;
-		for (; mnl_attr_ok(at, inside); inside -= MNL_ALIGN(at->nla_len),
-						at = mnl_attr_next(at))
+		for (; mnl_attr_ok(at, inside);
+		     inside -= MNL_ALIGN(at->nla_len), at = mnl_attr_next(at))
 			if (mnl_attr_get_type(at) == RTA_GATEWAY)
 				read_gateway(at, search->version, &way->gateway);
 		return;

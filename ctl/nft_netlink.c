@@ -35,8 +35,7 @@ static void read_comment(const struct nlattr *attribute, char out[NFT_NETLINK_CO
 
 	while (left >= 2 && at[1] <= left - 2) {
 		if (at[0] == USERDATA_COMMENT) {
-			snprintf(out, NFT_NETLINK_COMMENT_MAX, "%.*s", at[1],
-				 (const char *)at + 2);
+			snprintf(out, NFT_NETLINK_COMMENT_MAX, "%.*s", at[1], (const char *)at + 2);
 			return;
 		}
 		left -= 2 + (size_t)at[1];
@@ -97,8 +96,8 @@ int nft_table_list(const char *prefix, struct nft_table **out, size_t *count)
 	if (rc != 0)
 		return rc;
 	do {
-		struct nlmsghdr *message = netlink_request(
-			netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
+		struct nlmsghdr *message =
+			netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
 
 		put_head(message, NFPROTO_INET, 0);
 		listing.count = 0;

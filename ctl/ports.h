@@ -38,15 +38,4 @@ int ports_parse(const char *text, size_t size, struct ports *out);
  */
 size_t ports_format(const struct ports *ports, char *out, size_t size);
 
-/*
- * Collect the local ports of a table like /proc/net/tcp, as far as they are in a set.
- *
- * text:   the table with its heading, not terminated; unreadable lines are passed over
- * within: only these are collected
- * state:  sockets in this state are left out (6: TIME_WAIT of TCP); 0: none
- * Thread: any
- */
-void ports_collect(const char *text, size_t size, const struct ports *within, unsigned state,
-		   struct ports *into);
-
 #endif

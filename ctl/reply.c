@@ -15,7 +15,7 @@ const char *reply_text(const json_t *object, const char *key)
 
 json_int_t reply_number(const json_t *object, const char *key)
 {
-	return json_integer_value(json_object_get(object, key));
+	return (json_int_t)json_number_value(json_object_get(object, key));
 }
 
 bool reply_bool(const json_t *object, const char *key)
@@ -37,16 +37,16 @@ bool reply_has(const json_t *object, const char *key)
 	return has_value(json_object_get(object, key));
 }
 
-char *reply_format_us(json_int_t us, char out[REPLY_CELL_MAX])
+char *reply_format_us(double us, char out[REPLY_CELL_MAX])
 {
-	double value = (double)us;
-
-	if (us < 1000)
-		snprintf(out, REPLY_CELL_MAX, "%" PRId64 " us", (int64_t)us);
-	else if (us < 1000000)
-		snprintf(out, REPLY_CELL_MAX, "%.1f ms", value / 1e3);
+	if (us < 10)
+		snprintf(out, REPLY_CELL_MAX, "%.1f us", us);
+	else if (us < 999.5)
+		snprintf(out, REPLY_CELL_MAX, "%.0f us", us);
+	else if (us < 999950)
+		snprintf(out, REPLY_CELL_MAX, "%.1f ms", us / 1e3);
 	else
-		snprintf(out, REPLY_CELL_MAX, "%.2f s", value / 1e6);
+		snprintf(out, REPLY_CELL_MAX, "%.2f s", us / 1e6);
 	return out;
 }
 

@@ -54,7 +54,7 @@ void reply_print_table(const json_t *rows, const struct reply_column *columns, s
 void reply_print_json(const json_t *result, FILE *out);
 
 /* For people: "31 us", "1.2 ms", "2.50 s"; "512 B", "1.5 MiB". Both return out. */
-char *reply_format_us(json_int_t us, char out[REPLY_CELL_MAX]);
+char *reply_format_us(double us, char out[REPLY_CELL_MAX]);
 char *reply_format_bytes(json_int_t bytes, char out[REPLY_CELL_MAX]);
 
 #endif

@@ -231,7 +231,26 @@ void sysctl_busy_collect(const struct ports *within, struct ports *into)
 
 		if (sysctl_read(tables[i].path, &text, &size) != 0)
 			continue;
-		ports_collect(text, size, within, tables[i].without, into);
+		connections_ports(text, size, within, tables[i].without, into);
 		free(text);
+	}
+}
+
+void sysctl_connections_collect(struct connections *into)
+{
+	static const char *const paths[] = {"/proc/net/tcp", "/proc/net/tcp6"};
+	enum { TABLES = sizeof paths / sizeof *paths };
+	char *texts[TABLES] = {0};
+	size_t sizes[TABLES] = {0};
+	struct ports listening = {0};
+
+	/* An IPv6 socket may listen for the connections that the other table has. */
+	for (size_t i = 0; i < TABLES; i++)
+		if (sysctl_read(paths[i], &texts[i], &sizes[i]) == 0)
+			connections_listeners(texts[i], sizes[i], &listening);
+	for (size_t i = 0; i < TABLES; i++) {
+		if (texts[i])
+			(void)connections_collect(texts[i], sizes[i], &listening, into);
+		free(texts[i]);
 	}
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "ctl/capture_note.h"
+#include "ctl/connections.h"
 #include "ctl/ports.h"
 
 /*
@@ -47,5 +48,8 @@ bool sysctl_strict_collect(const char *ifname, struct note *note);
 
 /* The local ports within a set that sockets of this namespace use. */
 void sysctl_busy_collect(const struct ports *within, struct ports *into);
+
+/* The connections that servers of this namespace hold, as far as memory goes. */
+void sysctl_connections_collect(struct connections *into);
 
 #endif

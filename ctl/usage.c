@@ -22,13 +22,18 @@ static const char run_help[] =
 	"\n"
 	"  sluice run --list country-mx.txt --direct eth0 --tunnel tun0\n";
 
-static const char down_help[] = "sluice down [-c FILE] [NAME]\n"
-				"\n"
-				"Remove everything that Sluice ever added to this system: the "
-				"tunnel interface, the capture\n"
-				"rules and routes, the packet filter's table. Also after a crash. "
-				"From then on packets take\n"
-				"the system's own routes.\n";
+static const char down_help[] =
+	"sluice down [-c FILE] [NAME]\n"
+	"\n"
+	"Remove everything that Sluice ever added to this system: the "
+	"tunnel interface, the capture\n"
+	"rules and routes, the packet filter's table. Also after a crash. "
+	"From then on packets take\n"
+	"the system's own routes.\n"
+	"\n"
+	"  -c FILE      of the interface that this configuration names\n"
+	"  NAME         of this interface; else of all that Sluice ever made\n"
+	"  -f, --force  also while a daemon holds the interface\n";
 
 static const char check_help[] =
 	"sluice check [-c FILE] [-p]\n"
@@ -173,35 +178,52 @@ void usage_print(FILE *out)
 	fputs(global_help, out);
 }
 
+/* Whether a word is the start of a command's name, and may stand for it. */
+static bool abbreviates(const char *word, const struct command *command)
+{
+	return word[0] != '\0' && !command->whole_name &&
+	       strncmp(command->name, word, strlen(word)) == 0;
+}
+
+static void complain_command(const char *word, unsigned matches, const char *nearest, FILE *out)
+{
+	if (matches > 0) {
+		fprintf(out, "sluice: command '%s' may be", word);
+		for (const struct command *c = usage_commands; c->name != NULL; c++) {
+			if (abbreviates(word, c))
+				fprintf(out, " '%s'%s", c->name,
+					--matches > 1  ? ","
+					: matches == 1 ? " or"
+						       : "");
+		}
+		fputc('\n', out);
+	} else if (nearest != NULL) {
+		fprintf(out, "sluice: unknown command '%s'; did you mean '%s'?\n", word, nearest);
+	} else {
+		fprintf(out, "sluice: unknown command '%s'; see `sluice help`\n", word);
+	}
+}
+
 const struct command *usage_find_command(const char *word, FILE *complaint)
 {
 	struct nearest nearest = {.word = word, .size = strlen(word)};
 	const struct command *found = NULL;
-	const struct command *other = NULL;
+	unsigned matches = 0;
 
 	for (const struct command *c = usage_commands; c->name != NULL; c++) {
 		if (strcmp(c->name, word) == 0)
 			return c;
 		nearest_try(&nearest, c->name);
-		if (strncmp(c->name, word, nearest.size) != 0 || nearest.size == 0)
-			continue;
-		if (c->whole_name)
+		if (word[0] != '\0' && c->whole_name && strncmp(c->name, word, nearest.size) == 0)
 			nearest.best = c->name;
-		else if (found == NULL)
+		if (abbreviates(word, c)) {
 			found = c;
-		else
-			other = c;
+			matches++;
+		}
 	}
-	if (found != NULL && other == NULL)
+	if (matches == 1)
 		return found;
-	if (found != NULL)
-		fprintf(complaint, "sluice: command '%s' may be '%s' or '%s'\n", word, found->name,
-			other->name);
-	else if (nearest.best != NULL)
-		fprintf(complaint, "sluice: unknown command '%s'; did you mean '%s'?\n", word,
-			nearest.best);
-	else
-		fprintf(complaint, "sluice: unknown command '%s'; see `sluice help`\n", word);
+	complain_command(word, matches, nearest.best, complaint);
 	return NULL;
 }
 

@@ -17,7 +17,7 @@
  *
  * A set is 8 tags, 16 bytes, so that one line brings the tags of 4 sets and one comparison finds
  * the ways worth a look. A new flow takes its home way if that is free: flow_prefetch can then
- * fetch the right line of a set before anyone has read its tags.
+ * fetch the right lines of a set before anyone has read its tags.
  */
 enum {
 	WAYS = 8,
@@ -133,10 +133,11 @@ static unsigned ways_with(const uint16_t *tags, uint16_t tag)
 
 void flow_prefetch(const struct flow_table *table, uint64_t hash)
 {
-	size_t first = first_slot(table, hash);
+	size_t first = first_slot(table, hash), home = first + home_way(hash);
 
 	__builtin_prefetch(&table->tags[first]);
-	__builtin_prefetch(&table->flows[first + home_way(hash)]);
+	__builtin_prefetch(&table->flows[home]);
+	__builtin_prefetch(&table->counters[home]);
 }
 
 static size_t slot_of(const struct flow_table *table, const struct flow *flow)

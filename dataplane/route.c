@@ -16,29 +16,32 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define _LGPL_SOURCE
-#define URCU_INLINE_SMALL_FUNCTIONS
-#include <urcu/urcu-qsbr.h>
-
-#include "dataplane/check.h"
-
-_Static_assert(__atomic_always_lock_free(sizeof(void *), 0), "pointers are published by one store");
-
 #ifndef __has_feature
 #define __has_feature(feature) 0
 #endif
 
 #if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-/* ThreadSanitizer does not see what happens inside liburcu: these tell it of [grace-1], [grace-2].
+/*
+ * ThreadSanitizer does not see what orders things inside liburcu: these tell it of [grace-1] and
+ * [grace-2]. Nothing of liburcu is inlined then, or its own intended races would be reported.
  */
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
-#define GRACE_RELEASE() __tsan_release(&urcu_qsbr_gp)
-#define GRACE_ACQUIRE() __tsan_acquire(&urcu_qsbr_gp)
+static const char grace_period;
+#define GRACE_RELEASE() __tsan_release((void *)&grace_period)
+#define GRACE_ACQUIRE() __tsan_acquire((void *)&grace_period)
 #else
+#define _LGPL_SOURCE
+#define URCU_INLINE_SMALL_FUNCTIONS
 #define GRACE_RELEASE() ((void)0)
 #define GRACE_ACQUIRE() ((void)0)
 #endif
+
+#include <urcu/urcu-qsbr.h>
+
+#include "dataplane/check.h"
+
+_Static_assert(__atomic_always_lock_free(sizeof(void *), 0), "pointers are published by one store");
 
 /* Read by all in every burst, written at a publish: on a line of its own. */
 struct routes {

@@ -62,11 +62,12 @@ static void *allocate(size_t count, size_t size)
 	return memory;
 }
 
+/* Of this thread: nothing here sleeps, so what others do to the machine disturbs less. */
 static double now_ms(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 

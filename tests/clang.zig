@@ -164,6 +164,7 @@ fn addTidy(b: *Build, file: []const u8) LazyPath {
     _ = tidy.run.addDepFileOutputArg2("deps.d", .{});
     tidy.run.addFileArg(b.path(file));
     tidy.run.addFileInput(b.path(".clang-tidy"));
+    tidy.run.addFileInput(b.path("tests/.clang-tidy"));
     if (std.mem.endsWith(u8, file, "_utun.c")) {
         // As macOS sees it, by the headers that Zig has of it.
         tidy.run.addArgs(&.{ "-target", "arm64-apple-macos13", "-isystem" });

@@ -48,8 +48,8 @@ bool nic_is_ethernet(const struct nic *nic);
  * Receive what is there, without blocking: as tun_recv_burst. The link header is gone, and so is
  * what is not plain IP (VLAN, ARP); IPv4 fragments arrive put together.
  *
- * Errors: -ENETDOWN once when the interface goes down (it serves again when it comes up), -ENODEV
- *         when it is gone for good; next to packets received before, too
+ * Errors: -ENETDOWN once when the interface goes down, also beside packets received before. The
+ *         queue serves on when it comes up again; one that is made anew needs a new nic_open
  */
 unsigned nic_recv_burst(struct nic_queue *queue, struct buf *bufs, unsigned n, size_t bytes_max,
 			int *error_out);

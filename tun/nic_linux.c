@@ -360,18 +360,6 @@ static int receive(struct nic_queue *queue, struct buf *bufs, unsigned n)
 	return recvmmsg(queue->fd, queue->recv.head, n, MSG_DONTWAIT, NULL);
 }
 
-/* A socket says ENETDOWN once, both when the interface goes down and when it goes for good. */
-static int why_down(const struct nic_queue *queue)
-{
-	struct sockaddr_ll address = {0};
-	socklen_t len = sizeof(address);
-
-	if (getsockname(queue->fd, (struct sockaddr *)&address, &len) == 0 &&
-	    address.sll_ifindex != queue->nic->index)
-		return -ENODEV;
-	return -ENETDOWN;
-}
-
 unsigned nic_recv_burst(struct nic_queue *queue, struct buf *bufs, unsigned n, size_t bytes_max,
 			int *error_out)
 {
@@ -388,9 +376,7 @@ unsigned nic_recv_burst(struct nic_queue *queue, struct buf *bufs, unsigned n, s
 			/* EINVAL: offloads that the header has no words for; it is gone. */
 			if ((errno == EINVAL || errno == EINTR) && ++bad < RECV_BAD_MAX)
 				continue;
-			if (errno == ENETDOWN)
-				*error_out = why_down(queue);
-			else if (errno != EAGAIN && errno != EINVAL && errno != EINTR)
+			if (errno != EAGAIN && errno != EINVAL && errno != EINTR)
 				*error_out = -errno;
 			break;
 		}

@@ -105,9 +105,10 @@ static void signal_taker(struct pipe_mem *pipe)
 	if (pipe->fd < 0)
 		return;
 	/*
-	 * [mem-5] The put of tail comes before this exchange. The two exchanges on `signalled` have
-	 * an order: if this one is first, the taker's sees the new tail [mem-6]; if it is second,
-	 * it reads false and writes the descriptor. Otherwise the taker would sleep on a packet.
+	 * [mem-wake-1] The put of tail comes before this exchange. The two exchanges on `signalled`
+	 * have an order: if this one is first, the taker's sees the new tail [mem-wake-2]; if it is
+	 * second, it reads false and writes the descriptor. Otherwise the taker would sleep on a
+	 * packet.
 	 */
 	if (atomic_exchange_explicit(&pipe->signalled, true, memory_order_acq_rel))
 		return;
@@ -134,8 +135,8 @@ int pipe_mem_put(struct pipe_mem *pipe, const void *packet, size_t len,
 	if (len > BUF_SIZE)
 		return -EMSGSIZE;
 	if (tail - pipe->head_seen > pipe->mask) {
-		/* [mem-3] The taker has read the slot before it is written again; pairs with
-		 * [mem-4]. */
+		/* [mem-free-2] The taker has read the slot before it is written again; pairs with
+		 * [mem-free-1]. */
 		pipe->head_seen = atomic_load_explicit(&pipe->head, memory_order_acquire);
 		if (tail - pipe->head_seen > pipe->mask) {
 			atomic_fetch_add_explicit(&pipe->lost, 1, memory_order_relaxed);
@@ -153,7 +154,7 @@ int pipe_mem_put(struct pipe_mem *pipe, const void *packet, size_t len,
 	else
 		memset(slot->next_hop, 0, sizeof(slot->next_hop));
 
-	/* [mem-1] The slot is whole before tail passes it; pairs with [mem-2]. */
+	/* [mem-put-1] The slot is whole before tail passes it; pairs with [mem-put-2]. */
 	atomic_store_explicit(&pipe->tail, tail + 1, memory_order_release);
 	signal_taker(pipe);
 	return 0;
@@ -165,7 +166,7 @@ static bool is_empty(struct pipe_mem *pipe)
 
 	if (head != pipe->tail_seen)
 		return false;
-	/* [mem-2] A slot is read only after tail has passed it; pairs with [mem-1]. */
+	/* [mem-put-2] A slot is read only after tail has passed it; pairs with [mem-put-1]. */
 	pipe->tail_seen = atomic_load_explicit(&pipe->tail, memory_order_acquire);
 	return head == pipe->tail_seen;
 }
@@ -187,7 +188,7 @@ size_t pipe_mem_take(struct pipe_mem *pipe, void *out, size_t capacity, struct o
 	if (next_hop)
 		memcpy(next_hop, slot->next_hop, sizeof(slot->next_hop));
 
-	/* [mem-4] The slot has been read before head passes it; pairs with [mem-3]. */
+	/* [mem-free-1] The slot has been read before head passes it; pairs with [mem-free-2]. */
 	atomic_store_explicit(&pipe->head, head + 1, memory_order_release);
 	return len;
 }
@@ -201,7 +202,7 @@ static bool disarm(struct pipe_mem *pipe)
 	 */
 	if (pipe->fd < 0 || (read(pipe->fd, &count, sizeof(count)) < 0 && errno != EAGAIN))
 		return true;
-	/* [mem-6] The look at tail comes after this exchange; pairs with [mem-5]. */
+	/* [mem-wake-2] The look at tail comes after this exchange; pairs with [mem-wake-1]. */
 	atomic_exchange_explicit(&pipe->signalled, false, memory_order_acq_rel);
 	if (is_empty(pipe))
 		return true;

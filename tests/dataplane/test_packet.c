@@ -15,22 +15,6 @@ TestSuite(dataplane_packet);
 
 static uint8_t data[BUF_SIZE];
 
-/* Put right what a change of an IPv4 header did to its checksum. */
-static void fix_ip_csum(struct buf *buf)
-{
-	unsigned size = (buf->data[0] & 15) * 4u;
-	unsigned sum = 0;
-
-	if (buf->data[0] >> 4 != 4 || size < 20 || size > buf->len)
-		return;
-	memset(buf->data + 10, 0, 2);
-	for (unsigned i = 0; i < size; i += 2)
-		sum += buf->data[i] * 256u + buf->data[i + 1];
-	sum = 0xffff - sum % 0xffff; /* a header is never all zero */
-	buf->data[10] = (uint8_t)(sum >> 8);
-	buf->data[11] = (uint8_t)sum;
-}
-
 /* Parse a copy of just len bytes, where AddressSanitizer sees a read past the end. */
 static enum reason parse_exact(const struct buf *buf, struct packet *packet)
 {
@@ -324,11 +308,17 @@ static const struct bad_case bads[] = {
 	 1,
 	 2,
 	 REASON_MALFORMED},
+	{"extension headers of 1024 bytes",
+	 {.version = 6, .proto = 17, .ext = {60}, .ext_count = 1, .payload = 2000},
+	 40,
+	 2,
+	 59 << 8 | 127,
+	 REASON_NONE},
 	{"extension headers of 1032 bytes",
 	 {.version = 6, .proto = 17, .ext = {60}, .ext_count = 1, .payload = 2000},
-	 41,
-	 1,
-	 128,
+	 40,
+	 2,
+	 59 << 8 | 128,
 	 REASON_MALFORMED},
 	{"routing to go",
 	 {.version = 6, .proto = 17, .ext = {43}, .ext_count = 1},
@@ -364,7 +354,7 @@ Test(dataplane_packet, refuses)
 		packets_build(&c->spec, &buf);
 		for (unsigned j = 0; j < c->size; j++)
 			data[c->at + j] = (uint8_t)(c->value >> (8 * (c->size - 1 - j)));
-		fix_ip_csum(&buf);
+		packets_fix_ip(&buf);
 		got = parse_exact(&buf, &p);
 		cr_expect(got == c->want, "%s: %s, want %s", c->name, reason_name(got),
 			  reason_name(c->want));
@@ -433,83 +423,99 @@ struct fragment_case {
 	bool first;
 };
 
-#define CUT(from, size) .id = 0x1234, .fragment = true, .fragment_from = from, .fragment_size = size
-
 static const struct fragment_case fragments[] = {
 	{"first UDP4",
-	 {.version = 4, .proto = 17, .src_port = 7, .payload = 100, CUT(0, 64)},
+	 {.version = 4, .proto = 17, .src_port = 7, .payload = 100, PACKETS_CUT(0, 64)},
 	 REASON_NONE,
 	 PACKET_TRANSPORT,
 	 true},
 	{"first UDP6",
-	 {.version = 6, .proto = 17, .src_port = 7, .payload = 100, CUT(0, 64)},
+	 {.version = 6, .proto = 17, .src_port = 7, .payload = 100, PACKETS_CUT(0, 64)},
 	 REASON_NONE,
 	 PACKET_TRANSPORT,
 	 true},
 	{"first TCP4, 24 bytes",
-	 {.version = 4, .proto = 6, .src_port = 7, .payload = 100, CUT(0, 24)},
+	 {.version = 4, .proto = 6, .src_port = 7, .payload = 100, PACKETS_CUT(0, 24)},
 	 REASON_NONE,
 	 PACKET_TRANSPORT,
 	 true},
 	{"first echo4",
-	 {.version = 4, .proto = 1, .icmp_type = 8, .src_port = 7, .payload = 100, CUT(0, 8)},
+	 {.version = 4,
+	  .proto = 1,
+	  .icmp_type = 8,
+	  .src_port = 7,
+	  .payload = 100,
+	  PACKETS_CUT(0, 8)},
 	 REASON_NONE,
 	 PACKET_TRANSPORT,
 	 true},
 	{"middle 4",
-	 {.version = 4, .proto = 17, .payload = 100, CUT(32, 64)},
+	 {.version = 4, .proto = 17, .payload = 100, PACKETS_CUT(32, 64)},
 	 REASON_NONE,
 	 PACKET_FRAGMENT,
 	 false},
 	{"last 4",
-	 {.version = 4, .proto = 17, .payload = 101, CUT(64, 0)},
+	 {.version = 4, .proto = 17, .payload = 101, PACKETS_CUT(64, 0)},
 	 REASON_NONE,
 	 PACKET_FRAGMENT,
 	 false},
 	{"last 6",
-	 {.version = 6, .proto = 17, .payload = 101, CUT(64, 0)},
+	 {.version = 6, .proto = 17, .payload = 101, PACKETS_CUT(64, 0)},
 	 REASON_NONE,
 	 PACKET_FRAGMENT,
 	 false},
 	{"last 6, behind options",
-	 {.version = 6, .proto = 17, .payload = 101, .ext = {60}, .ext_count = 1, CUT(64, 0)},
+	 {.version = 6,
+	  .proto = 17,
+	  .payload = 101,
+	  .ext = {60},
+	  .ext_count = 1,
+	  PACKETS_CUT(64, 0)},
 	 REASON_NONE,
 	 PACKET_FRAGMENT,
 	 false},
 	{"first GRE",
-	 {.version = 4, .proto = 47, .payload = 100, CUT(0, 64)},
+	 {.version = 4, .proto = 47, .payload = 100, PACKETS_CUT(0, 64)},
 	 REASON_NONE,
 	 PACKET_OTHER,
 	 true},
-	{"tiny TCP4", {.version = 4, .proto = 6, .payload = 9, CUT(0, 16)}, REASON_MALFORMED, 0, 0},
-	{"tiny TCP6", {.version = 6, .proto = 6, .payload = 9, CUT(0, 16)}, REASON_MALFORMED, 0, 0},
+	{"tiny TCP4",
+	 {.version = 4, .proto = 6, .payload = 9, PACKETS_CUT(0, 16)},
+	 REASON_MALFORMED,
+	 0,
+	 0},
+	{"tiny TCP6",
+	 {.version = 6, .proto = 6, .payload = 9, PACKETS_CUT(0, 16)},
+	 REASON_MALFORMED,
+	 0,
+	 0},
 	{"TCP options cut",
-	 {.version = 4, .proto = 6, .tcp_options = 12, .payload = 9, CUT(0, 24)},
+	 {.version = 4, .proto = 6, .tcp_options = 12, .payload = 9, PACKETS_CUT(0, 24)},
 	 REASON_MALFORMED,
 	 0,
 	 0},
 	{"overlapping TCP4",
-	 {.version = 4, .proto = 6, .payload = 9, CUT(8, 0)},
+	 {.version = 4, .proto = 6, .payload = 9, PACKETS_CUT(8, 0)},
 	 REASON_MALFORMED,
 	 0,
 	 0},
 	{"overlapping TCP6",
-	 {.version = 6, .proto = 6, .payload = 9, CUT(16, 0)},
+	 {.version = 6, .proto = 6, .payload = 9, PACKETS_CUT(16, 0)},
 	 REASON_MALFORMED,
 	 0,
 	 0},
 	{"second TCP4",
-	 {.version = 4, .proto = 6, .payload = 9, CUT(24, 0)},
+	 {.version = 4, .proto = 6, .payload = 9, PACKETS_CUT(24, 0)},
 	 REASON_NONE,
 	 PACKET_FRAGMENT,
 	 false},
 	{"not of 8 bytes",
-	 {.version = 4, .proto = 17, .payload = 100, CUT(0, 60)},
+	 {.version = 4, .proto = 17, .payload = 100, PACKETS_CUT(0, 60)},
 	 REASON_MALFORMED,
 	 0,
 	 0},
 	{"not of 8 bytes, 6",
-	 {.version = 6, .proto = 17, .payload = 100, CUT(32, 60)},
+	 {.version = 6, .proto = 17, .payload = 100, PACKETS_CUT(32, 60)},
 	 REASON_MALFORMED,
 	 0,
 	 0},
@@ -561,267 +567,11 @@ Test(dataplane_packet, refuses_impossible_fragments)
 		packets_build(&spec, &buf);
 		data[6] = (uint8_t)(cases[i].flags_offset >> 8);
 		data[7] = (uint8_t)cases[i].flags_offset;
-		fix_ip_csum(&buf);
+		packets_fix_ip(&buf);
 		got = packet_parse(&buf, &p);
 		cr_expect(got == cases[i].want, "%s: %s, want %s", cases[i].name, reason_name(got),
 			  reason_name(cases[i].want));
 	}
-}
-
-struct offload_case {
-	const char *name;
-	struct packets_spec spec;
-	struct offload given; /* flags, gso_type, hdr_len, gso_size, csum_start, csum_offset */
-	enum reason reason;
-	struct offload want;
-	unsigned segments;
-};
-
-#define TCP4(bytes)                                                                                \
-	{                                                                                          \
-		.version = 4, .proto = 6, .payload = bytes                                         \
-	}
-#define TCP6(bytes)                                                                                \
-	{                                                                                          \
-		.version = 6, .proto = 6, .payload = bytes                                         \
-	}
-#define UDP4(bytes)                                                                                \
-	{                                                                                          \
-		.version = 4, .proto = 17, .payload = bytes                                        \
-	}
-#define UDP6(bytes)                                                                                \
-	{                                                                                          \
-		.version = 6, .proto = 17, .payload = bytes                                        \
-	}
-#define REFUSED REASON_BAD_OFFLOAD, {0, 0, 0, 0, 0, 0}, 0
-
-static const struct offload_case offloads[] = {
-	{"none", TCP4(9), {0, 0, 0, 0, 0, 0}, REASON_NONE, {0, 0, 40, 0, 0, 0}, 1},
-	{"rubbish that means nothing",
-	 TCP4(9),
-	 {0xf0, 0, 65535, 99, 77, 55},
-	 REASON_NONE,
-	 {0, 0, 40, 0, 0, 0},
-	 1},
-	{"valid data", TCP4(9), {2, 0, 0, 0, 0, 0}, REASON_NONE, {2, 0, 40, 0, 0, 0}, 1},
-	{"coalescing information",
-	 TCP4(9),
-	 {4 | 2, 0, 0, 0, 2, 3},
-	 REASON_NONE,
-	 {2, 0, 40, 0, 0, 0},
-	 1},
-	{"checksum TCP4", TCP4(9), {1, 0, 0, 0, 20, 16}, REASON_NONE, {1, 0, 40, 0, 20, 16}, 1},
-	{"checksum UDP6", UDP6(9), {1, 0, 0, 0, 40, 6}, REASON_NONE, {1, 0, 48, 0, 40, 6}, 1},
-	{"checksum ICMPv6",
-	 {.version = 6, .proto = 58, .icmp_type = 128},
-	 {1, 0, 0, 0, 40, 2},
-	 REASON_NONE,
-	 {1, 0, 48, 0, 40, 2},
-	 1},
-	{"wrong start", TCP4(9), {1, 0, 0, 0, 21, 16}, REFUSED},
-	{"start past the packet", TCP4(9), {1, 0, 0, 0, 65535, 16}, REFUSED},
-	{"wrong offset", TCP4(9), {1, 0, 0, 0, 20, 6}, REFUSED},
-	{"offset past the packet", UDP4(9), {1, 0, 0, 0, 20, 65535}, REFUSED},
-	{"sum that wraps", UDP4(9), {1, 0, 0, 0, 65530, 32}, REFUSED},
-	{"checksum GRE", {.version = 4, .proto = 47, .payload = 9}, {1, 0, 0, 0, 20, 4}, REFUSED},
-	{"checksum of a later fragment",
-	 {.version = 4, .proto = 17, .payload = 100, CUT(32, 0)},
-	 {1, 0, 0, 0, 20, 6},
-	 REFUSED},
-	{"checksum of a first fragment",
-	 {.version = 4, .proto = 17, .payload = 100, CUT(0, 32)},
-	 {1, 0, 0, 0, 20, 6},
-	 REFUSED},
-	{"TSO4", TCP4(1000), {1, 1, 0, 100, 20, 16}, REASON_NONE, {1, 1, 40, 100, 20, 16}, 10},
-	{"TSO4 with a short tail",
-	 TCP4(1001),
-	 {1, 1, 9999, 100, 20, 16},
-	 REASON_NONE,
-	 {1, 1, 40, 100, 20, 16},
-	 11},
-	{"TSO6 with ECN",
-	 TCP6(60000),
-	 {3, 0x84, 0, 1440, 40, 16},
-	 REASON_NONE,
-	 {3, 0x84, 60, 1440, 40, 16},
-	 42},
-	{"USO4", UDP4(300), {1, 5, 0, 299, 20, 6}, REASON_NONE, {1, 5, 28, 299, 20, 6}, 2},
-	{"USO6", UDP6(300), {1, 5, 0, 1, 40, 6}, REASON_NONE, {1, 5, 48, 1, 40, 6}, 300},
-	{"one segment", TCP4(100), {1, 1, 0, 100, 20, 16}, REASON_NONE, {1, 0, 40, 0, 20, 16}, 1},
-	{"no payload", TCP4(0), {1, 1, 0, 100, 20, 16}, REASON_NONE, {1, 0, 40, 0, 20, 16}, 1},
-	{"one datagram", UDP4(9), {1, 5, 0, 65535, 20, 6}, REASON_NONE, {1, 0, 28, 0, 20, 6}, 1},
-	{"TSO4 without checksum", TCP4(1000), {0, 1, 0, 100, 20, 16}, REFUSED},
-	{"TSO4 without size", TCP4(1000), {1, 1, 0, 0, 20, 16}, REFUSED},
-	{"TSO6 of version 4", TCP4(1000), {1, 4, 0, 100, 20, 16}, REFUSED},
-	{"TSO4 of version 6", TCP6(1000), {1, 1, 0, 100, 40, 16}, REFUSED},
-	{"TSO4 of UDP", UDP4(1000), {1, 1, 0, 100, 20, 6}, REFUSED},
-	{"USO of TCP", TCP4(1000), {1, 5, 0, 100, 20, 16}, REFUSED},
-	{"UFO", UDP4(1000), {1, 3, 0, 100, 20, 6}, REFUSED},
-	{"unknown type 2", TCP4(1000), {1, 2, 0, 100, 20, 16}, REFUSED},
-	{"unknown type 0x21", TCP4(1000), {1, 0x21, 0, 100, 20, 16}, REFUSED},
-	{"ECN alone", TCP4(1000), {1, 0x80, 0, 100, 20, 16}, REFUSED},
-	{"ECN of UDP", UDP4(1000), {1, 0x85, 0, 100, 20, 6}, REFUSED},
-	{"GSO of ICMP",
-	 {.version = 4, .proto = 1, .icmp_type = 8, .payload = 1000},
-	 {1, 1, 0, 100, 20, 2},
-	 REFUSED},
-	{"GSO of a fragment",
-	 {.version = 4, .proto = 17, .payload = 1000, CUT(0, 512)},
-	 {0, 5, 0, 100, 20, 6},
-	 REFUSED},
-};
-
-Test(dataplane_packet, offload_words)
-{
-	for (size_t i = 0; i < COUNT(offloads); i++) {
-		const struct offload_case *c = &offloads[i];
-		struct buf buf = {.data = data};
-		const struct offload *o = &buf.offload;
-		struct packet p;
-		enum reason got;
-
-		packets_build(&c->spec, &buf);
-		buf.offload = c->given;
-		got = packet_parse(&buf, &p);
-		cr_expect(got == c->reason, "%s: %s, want %s", c->name, reason_name(got),
-			  reason_name(c->reason));
-		if (got != REASON_NONE) {
-			cr_expect(memcmp(o, &c->given, sizeof(*o)) == 0, "%s: changed", c->name);
-			continue;
-		}
-		cr_expect(memcmp(o, &c->want, sizeof(*o)) == 0, "%s: got {%u, %u, %u, %u, %u, %u}",
-			  c->name, o->flags, o->gso_type, o->hdr_len, o->gso_size, o->csum_start,
-			  o->csum_offset);
-		cr_expect(packet_segments(&p) == c->segments, "%s: %u segments, want %u", c->name,
-			  packet_segments(&p), c->segments);
-	}
-}
-
-struct quote_case {
-	const char *name;
-	struct packets_spec about;
-	uint8_t version; /* of the error */
-	unsigned size;   /* of the quote, 0: whole */
-	enum reason want;
-	uint16_t src_port;
-	uint16_t dst_port;
-	uint16_t l4_offset;
-};
-
-#define ABOUT4(p) .version = 4, .proto = p, .src_port = 7, .dst_port = 8, .payload = 99
-#define ABOUT6(p) .version = 6, .proto = p, .src_port = 7, .dst_port = 8, .payload = 99
-
-static const struct quote_case quotes[] = {
-	{"TCP4", {ABOUT4(6)}, 4, 0, REASON_NONE, 7, 8, 48},
-	{"TCP4, 8 bytes", {ABOUT4(6)}, 4, 28, REASON_NONE, 7, 8, 48},
-	{"TCP4, 7 bytes", {ABOUT4(6)}, 4, 27, REASON_MALFORMED, 0, 0, 0},
-	{"TCP4, options", {ABOUT4(6), .ip_options = 8}, 4, 36, REASON_NONE, 7, 8, 56},
-	{"UDP6", {ABOUT6(17)}, 6, 0, REASON_NONE, 7, 8, 88},
-	{"UDP6, 8 bytes", {ABOUT6(17)}, 6, 48, REASON_NONE, 7, 8, 88},
-	{"UDP6, 7 bytes", {ABOUT6(17)}, 6, 47, REASON_MALFORMED, 0, 0, 0},
-	{"UDP6, behind options",
-	 {ABOUT6(17), .ext = {0, 60}, .ext_count = 2},
-	 6,
-	 64,
-	 REASON_NONE,
-	 7,
-	 8,
-	 104},
-	{"options cut",
-	 {ABOUT6(17), .ext = {0, 60}, .ext_count = 2},
-	 6,
-	 55,
-	 REASON_MALFORMED,
-	 0,
-	 0,
-	 0},
-	{"echo4", {ABOUT4(1), .icmp_type = 8}, 4, 28, REASON_NONE, 7, 7, 48},
-	{"echo6", {ABOUT6(58), .icmp_type = 128}, 6, 48, REASON_NONE, 7, 7, 88},
-	{"an error", {ABOUT4(1), .icmp_type = 3}, 4, 0, REASON_PROTOCOL, 0, 0, 0},
-	{"GRE", {ABOUT4(47)}, 4, 0, REASON_PROTOCOL, 0, 0, 0},
-	{"first fragment", {ABOUT4(17), CUT(0, 64)}, 4, 0, REASON_NONE, 7, 8, 48},
-	{"later fragment", {ABOUT4(17), CUT(64, 0)}, 4, 0, REASON_FRAGMENT, 0, 0, 0},
-	{"later fragment 6", {ABOUT6(17), CUT(64, 0)}, 6, 0, REASON_FRAGMENT, 0, 0, 0},
-	{"another version", {ABOUT6(17)}, 4, 0, REASON_MALFORMED, 0, 0, 0},
-	{"nothing", {ABOUT4(17)}, 4, 1, REASON_MALFORMED, 0, 0, 0},
-};
-
-static void check_quote(const struct quote_case *c)
-{
-	static uint8_t quote_data[BUF_SIZE];
-	struct buf quote = {.data = quote_data};
-	struct buf buf = {.data = data};
-	struct packets_spec error = {.version = c->version,
-				     .proto = c->version == 4 ? PROTO_ICMP : PROTO_ICMP6,
-				     .icmp_type = 3,
-				     .payload_bytes = quote_data};
-	bool v4 = c->about.version == 4;
-	struct flow_key key = {.version = c->about.version,
-			       .proto = c->about.proto,
-			       .src_port = c->src_port,
-			       .dst_port = c->dst_port};
-	struct flow_key got_key;
-	uint16_t quoted, l4;
-	struct packet p;
-	enum reason got;
-
-	packets_build(&c->about, &quote);
-	memcpy(key.src, quote_data + (v4 ? 12 : 8), v4 ? 4 : 16);
-	memcpy(key.dst, quote_data + (v4 ? 16 : 24), v4 ? 4 : 16);
-	error.payload = c->size ? c->size : quote.len;
-	packets_build(&error, &buf);
-	/* Behind the packet is what must not be read. */
-	memset(data + buf.len, 0xee, 100);
-	cr_assert(packet_parse(&buf, &p) == REASON_NONE, "%s", c->name);
-	got = packet_quoted(&p, &got_key, &quoted, &l4);
-	cr_expect(got == c->want, "%s: %s, want %s", c->name, reason_name(got),
-		  reason_name(c->want));
-	if (got != REASON_NONE || c->want != REASON_NONE)
-		return;
-	cr_expect(memcmp(&got_key, &key, sizeof(key)) == 0, "%s: key (ports %u, %u)", c->name,
-		  got_key.src_port, got_key.dst_port);
-	cr_expect(quoted == p.payload, "%s: quoted_offset %u", c->name, quoted);
-	cr_expect(l4 == c->l4_offset, "%s: l4_offset %u, want %u", c->name, l4, c->l4_offset);
-}
-
-Test(dataplane_packet, quoted_packets)
-{
-	for (size_t i = 0; i < COUNT(quotes); i++)
-		check_quote(&quotes[i]);
-}
-
-/* RFC 5508, REQ-3: a bad checksum of the quoted IP header drops the error. */
-Test(dataplane_packet, quoted_ip_checksum)
-{
-	struct packets_spec spec = {ABOUT4(17)};
-	struct packets_spec error = {.version = 4, .proto = PROTO_ICMP, .icmp_type = 3};
-	static uint8_t quote_data[BUF_SIZE];
-	struct buf quote = {.data = quote_data};
-	struct buf buf = {.data = data};
-	struct flow_key key;
-	uint16_t quoted, l4;
-	struct packet p;
-
-	packets_build(&spec, &quote);
-	quote_data[8] ^= 1;
-	error.payload = quote.len;
-	error.payload_bytes = quote_data;
-	packets_build(&error, &buf);
-	cr_assert(packet_parse(&buf, &p) == REASON_NONE);
-	cr_expect(packet_quoted(&p, &key, &quoted, &l4) == REASON_BAD_CHECKSUM);
-}
-
-Test(dataplane_packet, only_errors_quote)
-{
-	struct packets_spec spec = {ABOUT4(17)};
-	struct buf buf = {.data = data};
-	struct flow_key key;
-	uint16_t quoted, l4;
-	struct packet p;
-
-	packets_build(&spec, &buf);
-	cr_assert(packet_parse(&buf, &p) == REASON_NONE);
-	cr_expect(packet_quoted(&p, &key, &quoted, &l4) == REASON_PROTOCOL);
 }
 
 /* Right packets are accepted and keep the properties of tests/model/packet_props.h. */
@@ -870,7 +620,7 @@ Test(dataplane_packet, damaged_packets_keep_the_properties)
 				((uint8_t *)&buf.offload)[(r >> 12) % 10] = (uint8_t)(r >> 24);
 		}
 		if (i % 8)
-			fix_ip_csum(&buf);
+			packets_fix_ip(&buf);
 		if (i % 16 == 1)
 			buf.len = (uint32_t)(packets_rand(&seed) % (buf.len + 1));
 		accepted += parse_exact(&buf, &p) == REASON_NONE;

@@ -277,6 +277,49 @@ Test(dataplane_reject, quote_has_the_checksum_that_hardware_would_make)
 	}
 }
 
+/* Segments have checksums, a super-packet has none: its sender knows it as it stands. */
+Test(dataplane_reject, quote_of_a_super_packet_is_as_it_came)
+{
+	struct packets_spec spec = {.version = 4,
+				    .proto = PROTO_TCP,
+				    .payload = 5000,
+				    .needs_csum = true,
+				    .gso_size = 1000};
+	struct buf answer = {.data = answer_data};
+	struct buf given;
+	struct packet packet = parse(&spec, &given);
+
+	cr_assert(reject_too_big(&packet, router, 600, &answer));
+	cr_expect(memcmp(answer_data + 28, given_data, answer.len - 28) == 0);
+}
+
+/* Each sum once: zero would say that the sender made no checksum. */
+Test(dataplane_reject, quoted_udp_checksum_never_becomes_zero)
+{
+	uint8_t payload[2];
+	unsigned all_ones = 0;
+
+	for (unsigned i = 0; i <= 0xffff; i++) {
+		struct packets_spec spec = {.version = 4,
+					    .proto = PROTO_UDP,
+					    .payload = 2,
+					    .payload_bytes = payload,
+					    .needs_csum = true};
+		struct buf answer = {.data = answer_data};
+		struct buf given;
+		struct packet packet;
+
+		payload[0] = (uint8_t)(i >> 8);
+		payload[1] = (uint8_t)i;
+		packet = parse(&spec, &given);
+		cr_assert(reject_build(&packet, router, &answer));
+		cr_assert(!packets_check_quote(&answer), "payload %04x", i);
+		cr_assert(get16(answer_data + 28 + 26) != 0, "payload %04x", i);
+		all_ones += get16(answer_data + 28 + 26) == 0xffff;
+	}
+	cr_expect(all_ones == 1 || all_ones == 2, "%u checksums are 0xffff", all_ones);
+}
+
 struct silent_case {
 	const char *name;
 	struct packets_spec spec;

@@ -248,7 +248,7 @@ Test(lpm_lpm4, groups_at_the_limit, .timeout = 60)
 
 		cr_assert_not_null(routes);
 		for (uint32_t i = 0; i < count; i++)
-			routes[i] = (struct lpm4_route){i << 8, 25, (uint16_t)(1 + (i & 1023))};
+			routes[i] = (struct lpm4_route){i << 8, 25, (uint16_t)(1 + i % 1021)};
 		cr_assert_eq(lpm4_build(routes, count, &table), 0);
 		probes[0] = 0;
 		probes[1] = 128;
@@ -300,7 +300,7 @@ Test(lpm_build, refuses_bad_routes4)
 		{"twice", {{0x0a000000, 8, 1}, {0x0a000000, 8, 2}}, -EINVAL},
 		{"host bits", {{0x0a000000, 8, 1}, {0x0a000001, 24, 1}}, -EINVAL},
 		{"host bits of /0", {{1, 0, 1}, {0x0a000000, 24, 1}}, -EINVAL},
-		{"length", {{0x0a000000, 8, 1}, {0x0a000001, 33, 1}}, -EINVAL},
+		{"length", {{0x0a000000, 8, 1}, {0x80000000, 33, 1}}, -EINVAL},
 		{"no verdict", {{0x0a000000, 8, LPM_NONE}, {0x0b000000, 8, 1}}, -EINVAL},
 		{"verdict", {{0x0a000000, 8, 1}, {0x0b000000, 8, LPM_VERDICT_MAX + 1}}, -EINVAL},
 	};
@@ -331,7 +331,7 @@ Test(lpm_build, refuses_bad_routes6)
 		{"twice", {{{16, 0}, 60, 1}, {{16, 0}, 60, 2}}, -EINVAL},
 		{"host bits above 64", {{{16, 0}, 59, 1}, {{32, 0}, 58, 1}}, -EINVAL},
 		{"host bits below 64", {{{16, 0}, 60, 1}, {{16, 1}, 127, 1}}, -EINVAL},
-		{"length", {{{16, 0}, 60, 1}, {{16, 1}, 129, 1}}, -EINVAL},
+		{"length", {{{16, 0}, 60, 1}, {{16, 0}, 129, 1}}, -EINVAL},
 		{"no verdict", {{{16, 0}, 60, LPM_NONE}, {{17, 0}, 64, 1}}, -EINVAL},
 		{"verdict", {{{16, 0}, 60, 1}, {{17, 0}, 64, LPM_VERDICT_MAX + 1}}, -EINVAL},
 	};
@@ -345,6 +345,27 @@ Test(lpm_build, refuses_bad_routes6)
 		cr_expect_eq(table != NULL, rc == 0, "%s: out %p", cases[i].what, (void *)table);
 		lpm6_destroy(table);
 	}
+}
+
+/* Neighbours of one verdict are one run: no group, no search tree to speak of. */
+Test(lpm_build, joins_neighbours)
+{
+	static const struct lpm4_route halves[] = {{0x0a000000, 25, 3}, {0x0a000080, 25, 3}};
+	static struct lpm6_route blocks[1000];
+	struct lpm4 *empty = NULL, *v4 = NULL;
+	struct lpm6 *v6 = NULL;
+
+	for (unsigned i = 0; i < 1000; i++)
+		blocks[i] = (struct lpm6_route){{i, 0}, 64, 7};
+	cr_assert_eq(lpm4_build(NULL, 0, &empty), 0);
+	cr_assert_eq(lpm4_build(halves, 2, &v4), 0);
+	cr_assert_eq(lpm6_build(blocks, 1000, &v6), 0);
+	cr_expect_eq(lpm4_size_bytes(v4), lpm4_size_bytes(empty), "%zu, empty %zu",
+		     lpm4_size_bytes(v4), lpm4_size_bytes(empty));
+	cr_expect_leq(lpm6_size_bytes(v6), 4096, "%zu", lpm6_size_bytes(v6));
+	lpm4_destroy(empty);
+	lpm4_destroy(v4);
+	lpm6_destroy(v6);
 }
 
 Test(lpm_build, empty_tables_and_sizes)

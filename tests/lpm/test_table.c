@@ -236,7 +236,7 @@ Test(lpm_table, reports_clashes)
 	struct list *a = parse("a", "10.0.0.0/8\n# x\n10.1.0.0/16\n1::/16\n");
 	struct list *b = parse("b", "10.1.0.0/16\n10.0.0.0/8\n10.0.0.0/9\n");
 	struct list *c = parse("c", "\n\n\n10.0.0.0/8\n1::/16\n");
-	const struct table_rule rules[] = {{a, 1}, {b, 1}, {c, 2}};
+	const struct table_rule rules[] = {{a, 1}, {b, 1}, {c, 2}, {c, 3}};
 	static const struct {
 		const char *prefix;
 		unsigned winner, loser;
@@ -246,7 +246,7 @@ Test(lpm_table, reports_clashes)
 		{"1::/16", 0, 2, 4, 5},
 	};
 	struct table_clash clashes[4];
-	size_t count = table_clashes(rules, 3, clashes, 4);
+	size_t count = table_clashes(rules, 4, clashes, 4);
 	char text[PREFIX_TEXT_MAX];
 
 	cr_assert_eq(count, 2, "%zu", count);
@@ -260,8 +260,8 @@ Test(lpm_table, reports_clashes)
 			  clashes[i].winner, clashes[i].winner_line, clashes[i].loser,
 			  clashes[i].loser_line);
 	}
-	cr_expect_eq(table_clashes(rules, 3, clashes, 1), 1);
-	cr_expect_eq(table_clashes(rules, 3, clashes, 0), 0);
+	cr_expect_eq(table_clashes(rules, 4, clashes, 1), 1);
+	cr_expect_eq(table_clashes(rules, 4, clashes, 0), 0);
 	cr_expect_eq(table_clashes(rules, 2, clashes, 4), 0, "the same egress is no clash");
 	cr_expect_eq(table_clashes(NULL, 0, clashes, 4), 0);
 	list_unref(a);

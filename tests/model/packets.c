@@ -267,6 +267,14 @@ void packets_build(const struct packets_spec *spec, struct buf *buf)
 		cut(spec, buf, at);
 }
 
+void packets_fix_ip(struct buf *buf)
+{
+	unsigned size = buf->len >= 20 && buf->data[0] >> 4 == 4 ? (buf->data[0] & 15) * 4u : 0;
+
+	if (size >= 20 && size <= buf->len)
+		put_ip_csum(buf->data);
+}
+
 static void random_bytes(uint64_t *seed, uint8_t *out, size_t size)
 {
 	for (size_t i = 0; i < size; i++)

@@ -49,8 +49,15 @@ struct packets_spec {
 	unsigned fragment_size; /* 0: to the end */
 };
 
+/* In a spec: the fragment from byte from on. */
+#define PACKETS_CUT(from, size)                                                                    \
+	.id = 0x1234, .fragment = true, .fragment_from = (from), .fragment_size = (size)
+
 /* Build into buf->data, BUF_SIZE bytes of the caller's; sets len and offload. */
 void packets_build(const struct packets_spec *spec, struct buf *buf);
+
+/* Put the checksum of an IPv4 header right after a change; leaves alone what is no such header. */
+void packets_fix_ip(struct buf *buf);
 
 /* A spec by chance: TCP, UDP or echo of either family, with or without offload, any length. */
 void packets_random(uint64_t *seed, struct packets_spec *spec);

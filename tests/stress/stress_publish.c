@@ -26,7 +26,7 @@
 #include <dlfcn.h>
 #include <getopt.h>
 #include <pthread.h>
-#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +43,12 @@ enum {
 	READERS_MAX = 16,
 	BURST = 64,
 	LINKS = 4,
-	LINKS_A_TABLE = 50, /* publishes of links for each of a table */
+	LINKS_A_TABLE = 20, /* publishes of links for each of a table */
 	BUCKETS = 40,       /* of the histogram: powers of two of nanoseconds */
-	CHILD_S = 60,
+	OFFLINE_TURNS = 256,
+	SLEEP_TURNS = 65536, /* a multiple of the former; readers are mostly awake */
+	PLANT_EVERY = 4,     /* generations */
+	PLANT_S = 60,        /* at most; a planted fault is found in the first second */
 };
 
 enum plant { NONE, NOWAIT, HOLD, OFFLINE, STAMP, BACK, LEAK, PLANTS };
@@ -184,26 +187,34 @@ static void forget(struct reader *r)
 	__atomic_store_n(&r->uses_links, 0, __ATOMIC_RELAXED);
 }
 
+/* As a worker that has nothing to do. Mostly no longer than that, or none is left to disturb. */
+static void idle(const struct reader *r, unsigned turn)
+{
+	route_offline();
+	if (turn % SLEEP_TURNS == 0 || r->stress->plant == OFFLINE)
+		usleep(100);
+	route_online();
+}
+
 static void *read_until_stopped(void *argument)
 {
 	struct reader *r = argument;
-	struct stress *s = r->stress;
+	enum plant plant = r->stress->plant;
 
 	route_enter();
-	for (unsigned turn = 0; !ended(s); turn++) {
-		bool sleeps = turn % 256 == 255;
+	take(r);
+	for (unsigned turn = 1; !ended(r->stress); turn++) {
+		bool idles = turn % OFFLINE_TURNS == 0;
+		bool keeps = plant == HOLD || (plant == OFFLINE && idles);
 
-		if (turn == 0 || !(s->plant == HOLD || (s->plant == OFFLINE && turn % 256 == 0)))
-			take(r);
 		use(r);
-		if (s->plant != HOLD && !(s->plant == OFFLINE && sleeps))
+		if (!keeps)
 			forget(r);
 		route_quiescent(); /* nothing taken may be used below here */
-		if (sleeps) {
-			route_offline();
-			usleep(100);
-			route_online();
-		}
+		if (idles)
+			idle(r, turn);
+		if (!keeps)
+			take(r);
 	}
 	forget(r);
 	route_exit();
@@ -281,12 +292,12 @@ static void publish_table(struct stress *s, uint32_t generation)
 	struct table *table;
 	unsigned used, unused;
 
-	if (s->plant == BACK && generation % 16 == 0)
-		of = generation - 4;
+	if (s->plant == BACK && generation % PLANT_EVERY == 0)
+		of = generation - 2;
 	table = make_table(s, of);
-	if (s->plant == STAMP && generation % 16 == 0)
+	if (s->plant == STAMP && generation % PLANT_EVERY == 0)
 		table->generation++;
-	if (s->plant == LEAK && generation == 16)
+	if (s->plant == LEAK && generation == PLANT_EVERY)
 		list_ref(s->lists[of & 1]);
 	__atomic_store_n(&s->started, generation, __ATOMIC_RELAXED);
 	note_latency(s, route_publish_table(s->routes, table));
@@ -390,10 +401,11 @@ static bool run(enum plant plant, double seconds, unsigned readers)
 	return held;
 }
 
-/* Returns whether a run with that fault failed. */
-static bool plant_is_found(enum plant plant, double seconds, unsigned readers)
+/* Returns whether a run with that fault failed; to hang is not to fail. */
+static bool plant_is_found(enum plant plant, unsigned readers)
 {
 	int status = 0;
+	bool found;
 	pid_t pid;
 
 	fflush(stdout);
@@ -401,13 +413,14 @@ static bool plant_is_found(enum plant plant, double seconds, unsigned readers)
 	if (pid < 0)
 		abort();
 	if (pid == 0) {
-		alarm(CHILD_S);
-		_exit(run(plant, seconds, readers) ? 0 : 1);
+		alarm(2 * PLANT_S);
+		_exit(run(plant, PLANT_S, readers) ? 0 : 1);
 	}
 	waitpid(pid, &status, 0);
+	found = status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 	printf("stress_publish: planted %s: %s\n", plant_names[plant],
-	       status ? "found" : "NOT FOUND");
-	return status != 0;
+	       found ? "found" : "NOT FOUND");
+	return found;
 }
 
 int main(int argc, char **argv)
@@ -419,7 +432,7 @@ int main(int argc, char **argv)
 		{0},
 	};
 	double seconds = 5;
-	unsigned long readers = 3;
+	unsigned long readers = 2;
 	enum plant plant = NONE;
 	bool ok;
 
@@ -429,7 +442,8 @@ int main(int argc, char **argv)
 		else if (c == 'r')
 			readers = strtoul(optarg, NULL, 10);
 		else if (c == 'p')
-			for (plant = NOWAIT; plant < PLANTS && strcmp(optarg, plant_names[plant]);)
+			for (plant = NOWAIT;
+			     plant < PLANTS && strcmp(optarg, plant_names[plant]) != 0;)
 				plant++;
 		else
 			return 2;
@@ -439,8 +453,8 @@ int main(int argc, char **argv)
 			READERS_MAX);
 		return 2;
 	}
-	ok = run(plant, seconds, (unsigned)readers);
+	ok = run(plant, plant == NONE ? seconds : PLANT_S, (unsigned)readers);
 	for (enum plant p = NOWAIT; p < PLANTS && plant == NONE; p++)
-		ok &= plant_is_found(p, seconds, (unsigned)readers);
+		ok &= plant_is_found(p, (unsigned)readers);
 	return ok ? 0 : 1;
 }
