@@ -34,25 +34,12 @@ bool plan_has_replies(const struct conf *conf, unsigned egress)
 	return true;
 }
 
-/* `not fwmark MARK lookup TABLE`. */
-static struct capture_rule capture_host(const struct conf *conf, uint8_t version)
-{
-	return (struct capture_rule){
-		.version = version,
-		.preference = PREFERENCE_CAPTURE,
-		.table = conf->interface.table,
-		.mark = conf->interface.mark,
-		.mask = MARK_MASK,
-		.invert = true,
-	};
-}
-
-/* `iif FROM lookup TABLE`. "not" would turn both selectors round, so the mark has its own rule. */
-static struct capture_rule capture_from(const struct conf *conf, uint8_t version, const char *iif)
+static struct capture_rule rule(const struct conf *conf, uint8_t version, uint32_t preference,
+				const char *iif)
 {
 	struct capture_rule rule = {
 		.version = version,
-		.preference = PREFERENCE_CAPTURE,
+		.preference = preference,
 		.table = conf->interface.table,
 	};
 
@@ -60,46 +47,61 @@ static struct capture_rule capture_from(const struct conf *conf, uint8_t version
 	return rule;
 }
 
+/* `not fwmark MARK lookup TABLE`: all that this host sends or forwards. */
+static unsigned host_rules(const struct conf *conf, const char *ifname, uint8_t version,
+			   struct capture_rule *out)
+{
+	/*
+	 * What Sluice gives back for hosts behind this one (containers) must not be captured
+	 * again. Only Sluice puts packets into the TUN's incoming side.
+	 */
+	out[0] = rule(conf, version, PREFERENCE_PASS, ifname);
+	out[0].table = TABLE_MAIN;
+	out[1] = rule(conf, version, PREFERENCE_CAPTURE, "");
+	out[1].mark = conf->interface.mark;
+	out[1].mask = MARK_MASK;
+	out[1].invert = true;
+	return 2;
+}
+
+/*
+ * `iif FROM lookup TABLE`, which what is marked leaps over. "not" would turn the whole rule round:
+ * `not iif FROM fwmark MARK` takes everything that came in elsewhere.
+ */
+static unsigned forward_rules(const struct conf *conf, uint8_t version, struct capture_rule *out)
+{
+	unsigned n = 0;
+
+	out[n] = rule(conf, version, PREFERENCE_END, "");
+	out[n++].action = CAPTURE_RULE_NOTHING;
+	for (unsigned i = 0; i < conf->interface.from_count; i++) {
+		out[n] = rule(conf, version, PREFERENCE_PASS, conf->interface.from[i]);
+		out[n].action = CAPTURE_RULE_GOTO;
+		out[n].target = PREFERENCE_END;
+		out[n].mark = conf->interface.mark;
+		out[n++].mask = MARK_MASK;
+		out[n++] = rule(conf, version, PREFERENCE_CAPTURE, conf->interface.from[i]);
+	}
+	return n;
+}
+
 unsigned plan_rules(const struct conf *conf, const char *ifname, uint8_t version,
 		    struct capture_rule out[PLAN_RULES_MAX])
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < conf->egress_count; i++)
-		if (plan_has_replies(conf, i))
-			out[n++] = (struct capture_rule){
-				.version = version,
-				.preference = PREFERENCE_REPLY,
-				.table = plan_reply_table(conf, i),
-				.mark = conf->interface.mark | (i + 1),
-				.mask = UINT32_MAX,
-			};
-	if (conf->interface.capture == CONF_CAPTURE_HOST) {
-		/*
-		 * What Sluice gives back for hosts behind this one (containers) must not be
-		 * captured again. Only Sluice puts packets into the TUN's incoming side.
-		 */
-		out[n] = (struct capture_rule){
-			.version = version,
-			.preference = PREFERENCE_RETURN,
-			.table = TABLE_MAIN,
-		};
-		snprintf(out[n].iif, sizeof out[n].iif, "%s", ifname);
-		n++;
-		out[n++] = capture_host(conf, version);
+	for (unsigned i = 0; i < conf->egress_count; i++) {
+		if (!plan_has_replies(conf, i))
+			continue;
+		out[n] = rule(conf, version, PREFERENCE_REPLY, "");
+		out[n].table = plan_reply_table(conf, i);
+		out[n].mark = conf->interface.mark | (i + 1);
+		out[n++].mask = UINT32_MAX;
 	}
-	if (conf->interface.capture == CONF_CAPTURE_FORWARD) {
-		/* Answers to connections that came in by an interface which is no egress. */
-		out[n++] = (struct capture_rule){
-			.version = version,
-			.preference = PREFERENCE_RETURN,
-			.table = TABLE_MAIN,
-			.mark = conf->interface.mark,
-			.mask = MARK_MASK,
-		};
-		for (unsigned i = 0; i < conf->interface.from_count; i++)
-			out[n++] = capture_from(conf, version, conf->interface.from[i]);
-	}
+	if (conf->interface.capture == CONF_CAPTURE_HOST)
+		n += host_rules(conf, ifname, version, out + n);
+	if (conf->interface.capture == CONF_CAPTURE_FORWARD)
+		n += forward_rules(conf, version, out + n);
 	return n;
 }
 

@@ -11,8 +11,9 @@
 enum {
 	/* Order of our rules. Before the usual 32765 and down, and before what mesh VPNs use. */
 	PREFERENCE_REPLY = 5150,
-	PREFERENCE_RETURN,
+	PREFERENCE_PASS, /* what is not to be captured */
 	PREFERENCE_CAPTURE,
+	PREFERENCE_END,
 
 	/* Of the capture table: the default into the TUN, and the worse one that fails closed. */
 	METRIC_CAPTURE = 1,
@@ -20,8 +21,8 @@ enum {
 
 	/* Capture table, then one reply table an egress. */
 	PLAN_TABLES = 1 + CONF_EGRESSES_MAX,
-	/* A family's: an answer rule an egress, the return, the capture of each From. */
-	PLAN_RULES_MAX = CONF_EGRESSES_MAX + 1 + CONF_FROM_MAX,
+	/* A family's: an answer rule an egress, the end, pass and capture of each From. */
+	PLAN_RULES_MAX = CONF_EGRESSES_MAX + 1 + 2 * CONF_FROM_MAX,
 	PLAN_ROUTES_MAX = 8,
 	PLAN_REPLY_ROUTES_MAX = LINK_SUBNETS_MAX + 1,
 };

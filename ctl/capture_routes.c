@@ -76,14 +76,18 @@ char *capture_route_format(const struct capture_route *route, char out[CAPTURE_T
 
 char *capture_rule_format(const struct capture_rule *rule, char out[CAPTURE_TEXT_MAX])
 {
-	char mark[40] = "";
+	char mark[40] = "", action[32] = "nop";
 
 	if (rule->mask != 0)
 		snprintf(mark, sizeof mark, " fwmark 0x%" PRIx32 "/0x%" PRIx32, rule->mark,
 			 rule->mask);
-	snprintf(out, CAPTURE_TEXT_MAX, "-%u %" PRIu32 ":%s%s%s%s lookup %" PRIu32, rule->version,
+	if (rule->action == CAPTURE_RULE_LOOKUP)
+		snprintf(action, sizeof action, "lookup %" PRIu32, rule->table);
+	if (rule->action == CAPTURE_RULE_GOTO)
+		snprintf(action, sizeof action, "goto %" PRIu32, rule->target);
+	snprintf(out, CAPTURE_TEXT_MAX, "-%u %" PRIu32 ":%s%s%s%s %s", rule->version,
 		 rule->preference, rule->invert ? " not" : "", rule->iif[0] ? " iif " : "",
-		 rule->iif, mark, rule->table);
+		 rule->iif, mark, action);
 	return out;
 }
 
@@ -141,17 +145,20 @@ int capture_route_remove(struct netlink *netlink, const struct capture_route *ro
 static struct nlmsghdr *rule_request(struct netlink *netlink, unsigned type, unsigned flags,
 				     const struct capture_rule *rule)
 {
+	static const uint8_t actions[] = {FR_ACT_TO_TBL, FR_ACT_GOTO, FR_ACT_NOP};
 	struct nlmsghdr *message = netlink_request(netlink, type, flags);
 	struct fib_rule_hdr *head = mnl_nlmsg_put_extra_header(message, sizeof *head);
 
 	head->family = family_of(rule->version);
-	head->action = FR_ACT_TO_TBL;
+	head->action = actions[rule->action];
 	head->table = RT_TABLE_UNSPEC;
 	if (rule->invert)
 		head->flags |= FIB_RULE_INVERT;
 	mnl_attr_put_u32(message, FRA_TABLE, rule->table);
 	mnl_attr_put_u32(message, FRA_PRIORITY, rule->preference);
 	mnl_attr_put_u8(message, FRA_PROTOCOL, CAPTURE_PROTOCOL);
+	if (rule->action == CAPTURE_RULE_GOTO)
+		mnl_attr_put_u32(message, FRA_GOTO, rule->target);
 	if (rule->mask != 0) {
 		mnl_attr_put_u32(message, FRA_FWMARK, rule->mark);
 		mnl_attr_put_u32(message, FRA_FWMASK, rule->mask);
@@ -267,6 +274,9 @@ static int take_rule_attribute(const struct nlattr *attribute, void *data)
 	case FRA_PRIORITY:
 		rule->preference = is_u32 ? mnl_attr_get_u32(attribute) : 0;
 		break;
+	case FRA_GOTO:
+		rule->target = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+		break;
 	case FRA_FWMARK:
 		rule->mark = is_u32 ? mnl_attr_get_u32(attribute) : 0;
 		break;
@@ -302,6 +312,9 @@ static int take_rule(const struct nlmsghdr *message, void *data)
 	if (!ours)
 		return 0;
 	rule.table = head->table;
+	rule.action = head->action == FR_ACT_GOTO  ? CAPTURE_RULE_GOTO
+		      : head->action == FR_ACT_NOP ? CAPTURE_RULE_NOTHING
+						   : CAPTURE_RULE_LOOKUP;
 	rule.invert = (head->flags & FIB_RULE_INVERT) != 0;
 	mnl_attr_parse(message, sizeof *head, take_rule_attribute, &rule);
 	return collect(into, &rule);

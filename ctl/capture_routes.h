@@ -27,11 +27,20 @@ struct capture_route {
 	uint32_t metric;
 };
 
+enum capture_rule_action {
+	CAPTURE_RULE_LOOKUP, /* in the table; on with the next rule if it knows no way */
+	CAPTURE_RULE_GOTO,   /* on with the rule of the target's preference */
+	CAPTURE_RULE_NOTHING,
+};
+
 struct capture_rule {
 	uint8_t version; /* 4 or 6 */
 	uint32_t preference;
-	uint32_t table;
-	uint32_t mark; /* with mask; mask 0: whatever mark */
+	enum capture_rule_action action;
+	uint32_t target; /* of goto */
+	uint32_t table; /* of the other actions too: the kernel keeps it, and it says whose they are
+			 */
+	uint32_t mark;  /* with mask; mask 0: whatever mark */
 	uint32_t mask;
 	bool invert;  /* "not" */
 	char iif[16]; /* "": whatever interface */

@@ -33,7 +33,23 @@ pub fn asanSuites(b: *Build) []const Suite {
         append(b, &objects, addClangObject(b, f, sanitize));
     };
     const exe = addClangLink(b, "sluice-tests-asan", objects.items, sanitize, &.{"criterion"});
-    return suiteList(b, &.{.{ .name = "unit asan", .words = wordList(b, &.{.{ .path = exe }}) }});
+    const words = wordList(b, &.{
+        .{ .text = "/bin/sh" },
+        .{ .text = "-uc" },
+        // Criterion does not mind if a test leaks, so what is reported goes to files.
+        .{ .text =
+        \\reports=.zig-cache/asan
+        \\rm -rf "$reports"; mkdir -p "$reports"
+        \\export ASAN_OPTIONS=log_path="$reports/report"
+        \\export LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0
+        \\"$@"; code=$?
+        \\cat "$reports"/* 2>/dev/null && exit 1
+        \\exit $code
+        },
+        .{ .text = "sh" },
+        .{ .path = exe },
+    });
+    return suiteList(b, &.{.{ .name = "unit asan", .words = words }});
 }
 
 pub fn fuzzSuites(b: *Build) []const Suite {

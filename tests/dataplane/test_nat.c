@@ -322,13 +322,13 @@ static void random_run(struct run run, const uint16_t *busy, size_t busy_count, 
 	struct nat_model *model = nat_model_create(run.first, run.count, busy, busy_count);
 	uint64_t random = 88172645463325252ULL + seed;
 
-	for (size_t step = 0; step < 20000; step++) {
+	for (size_t step = 0; step < 10000; step++) {
 		unsigned what = (unsigned)(random_next(&random) % 100);
 		size_t live = nat_model_live(model);
 
 		/* The tide: mostly taking, then mostly giving back. */
-		if (what < (step / 2000 % 2 ? 35U : 55U)) {
-			size_t k = random_next(&random) % (step / 1000 % 2 ? 2 : 8);
+		if (what < (step / 1000 % 2 ? 35U : 55U)) {
+			size_t k = random_next(&random) % (step / 500 % 2 ? 2 : 8);
 			unsigned host = (unsigned)(random_next(&random) % run.hosts);
 			struct flow_key key = key_of(host, (uint16_t)(host / 3), kinds[k].version,
 						     kinds[k].proto);
@@ -346,7 +346,7 @@ static void random_run(struct run run, const uint16_t *busy, size_t busy_count, 
 		} else {
 			run.now_ms += random_next(&random) % (what == 99 ? 130000 : 5000);
 		}
-		if (step % 64 == 0)
+		if (step % 256 == 0)
 			compare(nat, model, &run, step);
 	}
 	nat_model_destroy(model);

@@ -106,12 +106,12 @@ Test(dataplane_quoted, quoted_packets)
 		check_quote(&quotes[i]);
 }
 
-/* RFC 5508, REQ-3: a bad checksum of the quoted IP header drops the error. */
-Test(dataplane_quoted, quoted_ip_checksum)
+/* Parse an error that quotes 100 bytes of UDP, one byte of whose IP header is changed. */
+static enum reason quote_changed(unsigned at, uint8_t value, bool fix)
 {
+	static uint8_t quote_data[BUF_SIZE];
 	struct packets_spec spec = {ABOUT4(17)};
 	struct packets_spec error = {.version = 4, .proto = PROTO_ICMP, .icmp_type = 3};
-	static uint8_t quote_data[BUF_SIZE];
 	struct buf quote = {.data = quote_data};
 	struct buf buf = {.data = data};
 	struct flow_key key;
@@ -119,12 +119,29 @@ Test(dataplane_quoted, quoted_ip_checksum)
 	struct packet p;
 
 	packets_build(&spec, &quote);
-	quote_data[8] ^= 1;
+	quote_data[at] = value;
+	if (fix)
+		packets_fix_ip(&quote);
 	error.payload = quote.len;
 	error.payload_bytes = quote_data;
 	packets_build(&error, &buf);
 	cr_assert(packet_parse(&buf, &p) == REASON_NONE);
-	cr_expect(packet_quoted(&p, &key, &quoted, &l4) == REASON_BAD_CHECKSUM);
+	return packet_quoted(&p, &key, &quoted, &l4);
+}
+
+/* RFC 5508, REQ-3: a bad checksum of the quoted IP header drops the error. */
+Test(dataplane_quoted, ip_checksum)
+{
+	cr_expect(quote_changed(8, 99, false) == REASON_BAD_CHECKSUM);
+	cr_expect(quote_changed(8, 99, true) == REASON_NONE);
+}
+
+/* What follows the quoted packet, such as extensions (RFC 4884), is none of it. */
+Test(dataplane_quoted, ends_with_its_ip_length)
+{
+	cr_expect(quote_changed(3, 28, true) == REASON_NONE);
+	cr_expect(quote_changed(3, 27, true) == REASON_MALFORMED);
+	cr_expect(quote_changed(3, 19, true) == REASON_MALFORMED);
 }
 
 Test(dataplane_quoted, only_errors_quote)

@@ -117,7 +117,10 @@ class Capture:
     @staticmethod
     def open(ifname):
         s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+        try:
+            s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+        except PermissionError:  # root of a user namespace only
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         s.bind((ifname, ETH_P_ALL))
         s.settimeout(0.1)
         return s

@@ -28,10 +28,11 @@ import time
 from capture import Capture
 from clients import TcpSession, ping, tcp_connect, tcp_fetch, tcp_send, udp_ask
 from topology import gateway_topology, kernel_gateway
-from tunnel import TunPair
+from tunnel import TunPair, have_tun
 
 __all__ = ["Capture", "Net", "Sluice", "TcpSession", "become_root", "changes", "gateway_topology",
-           "kernel_gateway", "ping", "snapshot", "tcp_connect", "tcp_fetch", "tcp_send", "udp_ask"]
+           "have_tun", "kernel_gateway", "ping", "snapshot", "tcp_connect", "tcp_fetch",
+           "tcp_send", "udp_ask"]
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
@@ -225,7 +226,7 @@ class Net:
         b.run(f"ip link set {b_name} up")
 
     def tun_pair(self, a, a_name, b, b_name, mtu=1420):
-        """A cable without Ethernet: two TUN devices, with what one sends coming out of the other."""
+        """A cable without Ethernet: two TUN devices; what one sends comes out of the other."""
         pair = TunPair(a, a_name, b, b_name, mtu)
         self.defer(pair.close)
         return pair
@@ -290,8 +291,10 @@ class Sluice:
         os.mkdir(self.folder)
         self.socket = os.path.join(self.folder, "s.sock")
         self.args = ["-c", self.file("sluice.conf")] if args is None else words(args)
-        for name, text in {**(files or {}), **({} if conf is None else {"sluice.conf": conf})}.items():
+        for name, text in (files or {}).items():
             self.write(name, text)
+        if conf is not None:
+            self.write("sluice.conf", conf)
         self.process = None
         ns.net.sluices.append(self)
         self.start(wait)
@@ -313,8 +316,9 @@ class Sluice:
                                          stderr=subprocess.STDOUT, cwd=self.folder)
         deadline = time.monotonic() + START_S
         while wait and self.ctl("status", check=False).returncode != 0:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name}: exit code {self.process.returncode}\n{self.log()}")
+            if not self.alive():
+                raise RuntimeError(f"{self.name}: exit code {self.process.returncode}\n"
+                                   f"{self.log()}")
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} does not answer\n{self.log()}")
             time.sleep(0.02)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Servers that say where they are and whom they saw. usage: servers.py SIDE
 
-  TCP 80, 443  HTTP: "GET /bytes/N" gives N bytes, "PUT /" counts what it gets, "GET /" is a greeting
+  TCP 80, 443  HTTP: "GET /bytes/N" gives N bytes, "PUT /" counts what comes, "GET /" greets
   TCP 7        a greeting, then what the client says comes back
   UDP 7, 53, 443  the greeting and, in the next line, what came
 

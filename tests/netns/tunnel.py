@@ -6,13 +6,19 @@ import select
 import struct
 import threading
 
+DEVICE = "/dev/net/tun"
 TUNSETIFF = 0x400454ca
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 PACKET_MAX = 65536
 
 
+def have_tun():
+    """Whether this user may make TUN devices: on some machines only root may."""
+    return os.access(DEVICE, os.R_OK | os.W_OK)
+
+
 def open_tun(name):
-    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
     return fd
 
