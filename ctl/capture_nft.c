@@ -149,6 +149,40 @@ static void write_before_set(FILE *out, const struct connections *before, uint8_
 	fputs(first ? "\t}\n" : " }\n\t}\n", out);
 }
 
+/* `{ "sluice0", "eth0" }`: the TUN and the egresses. */
+static void write_outward(FILE *out, const struct nft_input *input)
+{
+	fprintf(out, "{ \"%s\"", input->ifname);
+	for (unsigned i = 0; i < input->conf->egress_count; i++)
+		if (plan_has_replies(input->conf, i))
+			fprintf(out, ", \"%s\"", input->conf->egresses[i].interface);
+	fputs(" }", out);
+}
+
+/*
+ * Connections from outside to hosts behind this one (a container's published port) take the main
+ * table, unless that leads outward again: then this host is a gateway for its own side, and what it
+ * forwards is captured like all else.
+ */
+static void write_inbound(FILE *out, const struct nft_input *input)
+{
+	const struct conf *conf = input->conf;
+	uint32_t mark = conf->interface.mark;
+
+	for (unsigned i = 0; i < conf->egress_count; i++)
+		if (plan_has_replies(conf, i))
+			fprintf(out,
+				"\t\tiifname \"%s\" ct direction original meta mark 0 "
+				"ct mark and 0xffff0000 == 0x%08" PRIx32
+				" meta mark set 0x%08" PRIx32 "\n",
+				conf->egresses[i].interface, mark, mark | NFT_MARK_OTHER);
+	fprintf(out,
+		"\t\tmeta mark 0x%08" PRIx32 " ct direction original fib daddr . mark oifname ",
+		mark | NFT_MARK_OTHER);
+	write_outward(out, input);
+	fputs(" meta mark set 0\n", out);
+}
+
 /*
  * Reply symmetry. New connections from outside are marked with the egress they came in by; their
  * answers get the mark: those of this host on output, those of hosts behind it on the way in.
@@ -173,8 +207,11 @@ static void write_arrive(FILE *out, const struct nft_input *input)
 		mark | NFT_MARK_OTHER);
 	fprintf(out,
 		"\t\tiifname != { \"lo\", \"%s\" } ct direction reply "
-		"ct mark and 0xffff0000 == 0x%08" PRIx32 " meta mark set ct mark\n\t}\n",
+		"ct mark and 0xffff0000 == 0x%08" PRIx32 " meta mark set ct mark\n",
 		input->ifname, mark);
+	if (conf->interface.capture == CONF_CAPTURE_HOST)
+		write_inbound(out, input);
+	fputs("\t}\n", out);
 }
 
 static void write_answer(FILE *out, const struct nft_input *input)

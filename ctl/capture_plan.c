@@ -34,8 +34,8 @@ bool plan_has_replies(const struct conf *conf, unsigned egress)
 	return true;
 }
 
-static struct capture_rule rule(const struct conf *conf, uint8_t version, uint32_t preference,
-				const char *iif)
+static struct capture_rule make_rule(const struct conf *conf, uint8_t version, uint32_t preference,
+				     const char *iif)
 {
 	struct capture_rule rule = {
 		.version = version,
@@ -55,9 +55,9 @@ static unsigned host_rules(const struct conf *conf, const char *ifname, uint8_t 
 	 * What Sluice gives back for hosts behind this one (containers) must not be captured
 	 * again. Only Sluice puts packets into the TUN's incoming side.
 	 */
-	out[0] = rule(conf, version, PREFERENCE_PASS, ifname);
+	out[0] = make_rule(conf, version, PREFERENCE_PASS, ifname);
 	out[0].table = TABLE_MAIN;
-	out[1] = rule(conf, version, PREFERENCE_CAPTURE, "");
+	out[1] = make_rule(conf, version, PREFERENCE_CAPTURE, "");
 	out[1].mark = conf->interface.mark;
 	out[1].mask = MARK_MASK;
 	out[1].invert = true;
@@ -72,15 +72,15 @@ static unsigned forward_rules(const struct conf *conf, uint8_t version, struct c
 {
 	unsigned n = 0;
 
-	out[n] = rule(conf, version, PREFERENCE_END, "");
+	out[n] = make_rule(conf, version, PREFERENCE_END, "");
 	out[n++].action = CAPTURE_RULE_NOTHING;
 	for (unsigned i = 0; i < conf->interface.from_count; i++) {
-		out[n] = rule(conf, version, PREFERENCE_PASS, conf->interface.from[i]);
+		out[n] = make_rule(conf, version, PREFERENCE_PASS, conf->interface.from[i]);
 		out[n].action = CAPTURE_RULE_GOTO;
 		out[n].target = PREFERENCE_END;
 		out[n].mark = conf->interface.mark;
 		out[n++].mask = MARK_MASK;
-		out[n++] = rule(conf, version, PREFERENCE_CAPTURE, conf->interface.from[i]);
+		out[n++] = make_rule(conf, version, PREFERENCE_CAPTURE, conf->interface.from[i]);
 	}
 	return n;
 }
@@ -93,7 +93,7 @@ unsigned plan_rules(const struct conf *conf, const char *ifname, uint8_t version
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		if (!plan_has_replies(conf, i))
 			continue;
-		out[n] = rule(conf, version, PREFERENCE_REPLY, "");
+		out[n] = make_rule(conf, version, PREFERENCE_REPLY, "");
 		out[n].table = plan_reply_table(conf, i);
 		out[n].mark = conf->interface.mark | (i + 1);
 		out[n++].mask = UINT32_MAX;

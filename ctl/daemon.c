@@ -135,6 +135,7 @@ static int open_dataplane(struct daemon *d)
 		.egresses = egresses,
 		.egress_count = c->egress_count,
 		.on_change = (enum on_change)c->interface.on_change,
+		.mark = c->interface.mark,
 		.thread_begin = worker_begin,
 		.context = d,
 	};

@@ -447,14 +447,16 @@ static json_t *json_next_hop(const struct daemon *d, unsigned egress, const stru
 }
 
 /* The flow that the question describes, as far as it describes one. */
-static bool flow_wanted(const struct flow_info *i, const struct addr *from, const json_t *params)
+static bool flow_wanted(const struct flow_info *i, const struct addr *to, const struct addr *from,
+			const json_t *params)
 {
 	const char *proto = json_string_value(json_object_get(params, "proto"));
 	const json_t *sport = json_object_get(params, "sport");
 	const json_t *dport = json_object_get(params, "dport");
-	struct addr src = key_src(&i->flow.key);
+	struct addr src = key_src(&i->flow.key), dst = key_dst(&i->flow.key);
 
-	return (from->version == 0 || link_addr_compare(from, &src) == 0) &&
+	return link_addr_compare(to, &dst) == 0 &&
+	       (from->version == 0 || link_addr_compare(from, &src) == 0) &&
 	       (!proto || strcmp(proto, proto_name(&i->flow.key)) == 0) &&
 	       (!sport || json_integer_value(sport) == i->flow.key.src_port) &&
 	       (!dport || json_integer_value(dport) == i->flow.key.dst_port);
@@ -472,7 +474,7 @@ static json_t *json_flow_of(struct daemon *d, const struct addr *dst, const stru
 		return found;
 	n = dataplane_flows(d->dataplane, dst, info, LOOKED_AT, &total);
 	for (size_t i = 0; i < n; i++) {
-		if (!flow_wanted(&info[i], from, params))
+		if (!flow_wanted(&info[i], dst, from, params))
 			continue;
 		found = json_flow(d, &info[i]);
 		break;

@@ -79,8 +79,11 @@ int ports_parse(const char *text, size_t size, struct ports *out)
 		}
 		ports_add(&ports, first, last);
 		at = skip_blanks(at, end);
-		if (at < end && *at++ != ',')
+		if (at == end)
+			break;
+		if (*at++ != ',')
 			return -EINVAL;
+		at = skip_blanks(at, end);
 	}
 	*out = ports;
 	return 0;

@@ -1,9 +1,8 @@
 /* See cksum.h. Sums are taken modulo 0xffff, where 64-, 32- and 16-bit words all count alike. */
 #include "dataplane/cksum.h"
 
+#include <arpa/inet.h>
 #include <string.h>
-
-#include "dataplane/wire.h"
 
 /* One's complement addition: a carry out of the top counts as one. */
 static uint64_t add_carry(uint64_t a, uint64_t b)
@@ -13,25 +12,29 @@ static uint64_t add_carry(uint64_t a, uint64_t b)
 	return sum + (sum < a);
 }
 
-/* The last bytes of data, fewer than 8, as a word padded with zero. */
-static uint64_t load_tail(const uint8_t *at, size_t size)
+/*
+ * The sum of the last bytes, fewer than 8. No words are put together in memory: reading them back
+ * in another size than they were written in would stall.
+ */
+static uint64_t add_tail(const uint8_t *at, size_t size)
 {
-	uint8_t word[8] = {0};
-	uint64_t value;
-	size_t done = 0;
+	uint64_t sum = 0;
+	uint32_t word;
+	uint16_t half;
 
 	if (size & 4) {
-		memcpy(word, at, 4);
-		done = 4;
+		memcpy(&word, at, sizeof(word));
+		sum += word;
+		at += sizeof(word);
 	}
 	if (size & 2) {
-		memcpy(word + done, at + done, 2);
-		done += 2;
+		memcpy(&half, at, sizeof(half));
+		sum += half;
+		at += sizeof(half);
 	}
 	if (size & 1)
-		word[done] = at[done];
-	memcpy(&value, word, sizeof(value));
-	return value;
+		sum += htons((uint16_t)(*at << 8));
+	return sum;
 }
 
 uint64_t cksum_add(uint64_t sum, const void *data, size_t size)
@@ -48,10 +51,7 @@ uint64_t cksum_add(uint64_t sum, const void *data, size_t size)
 		even += word & UINT32_MAX;
 		odd += word >> 32;
 	}
-	sum = add_carry(sum, even + odd);
-	if (size % 8 != 0)
-		sum = add_carry(sum, load_tail(at + 8 * words, size % 8));
-	return sum;
+	return add_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
 }
 
 uint16_t cksum_fold(uint64_t sum)
@@ -67,15 +67,12 @@ uint64_t cksum_pseudo(uint8_t version, const uint8_t *src, const uint8_t *dst, u
 		      uint32_t length)
 {
 	size_t size = version == 4 ? 4 : 16;
-	uint8_t rest[8] = {0};
 	uint64_t sum;
 
 	/* The layout of version 6; that of version 4 has the same words, less some zeros. */
-	wire_put32(rest, length);
-	rest[7] = proto;
-	sum = cksum_add(0, src, size);
+	sum = cksum_add(htonl(length), src, size);
 	sum = cksum_add(sum, dst, size);
-	return cksum_add(sum, rest, sizeof(rest));
+	return add_carry(sum, htonl(proto));
 }
 
 uint64_t cksum_delta(const void *old_bytes, const void *new_bytes, size_t size)

@@ -140,7 +140,7 @@ free_worker:
 	return rc;
 }
 
-static int open_nics(struct dataplane *d, int *failed)
+static int open_nics(struct dataplane *d, uint32_t mark, int *failed)
 {
 	for (unsigned i = 0; i < d->egress_count; i++) {
 		const struct egress_options *e = &d->egresses[i];
@@ -149,6 +149,7 @@ static int open_nics(struct dataplane *d, int *failed)
 			.queues = d->worker_count,
 			.port_first = e->port_first,
 			.slice = (uint16_t)slice_size(e, d->worker_count),
+			.mark = mark,
 		};
 		int rc;
 
@@ -200,7 +201,7 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
 	d->routes = routes_create();
 	rc = d->workers && d->routes ? pipe_open(d->wish_pipe) : -ENOMEM;
 	if (rc == 0)
-		rc = open_nics(d, failed);
+		rc = open_nics(d, options->mark, failed);
 	for (unsigned i = 0; rc == 0 && i < d->worker_count; i++)
 		rc = worker_create(d, i, options, &d->workers[i]);
 	if (rc < 0) {
@@ -305,14 +306,14 @@ void dataplane_read_counters(const struct dataplane *d, unsigned worker,
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-size_t dataplane_flows(struct dataplane *d, const struct addr *dst, struct flow_info *out,
+size_t dataplane_flows(struct dataplane *d, const struct addr *addr, struct flow_info *out,
 		       size_t max, size_t *total)
 {
 	struct flow_request r = {.out = out, .max = max};
 	const struct timespec pause = {.tv_nsec = 200000};
 
-	if (dst)
-		r.dst = *dst;
+	if (addr)
+		r.addr = *addr;
 	for (unsigned i = 0; i < d->started; i++) {
 		struct worker *w = d->workers[i];
 

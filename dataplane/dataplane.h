@@ -46,6 +46,7 @@ struct dataplane_options {
 	size_t flows;               /* a worker; 0: FLOWS_DEFAULT */
 	const uint16_t *busy_ports; /* ports that translation must never use */
 	size_t busy_port_count;
+	uint32_t mark; /* on every packet that leaves by an interface; 0: none */
 	/* Called first in each worker's thread, to pin or name it; may be NULL. */
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
@@ -121,12 +122,12 @@ struct flow_info {
 /*
  * Copy flows out, as each worker finds the time between bursts.
  *
- * dst:     only flows to this address; NULL: all
+ * addr:    only flows from or to this address; NULL: all
  * max:     of out
  * total:   set to how many there were that matched
  * Returns: how many were copied
  */
-size_t dataplane_flows(struct dataplane *dataplane, const struct addr *dst, struct flow_info *out,
+size_t dataplane_flows(struct dataplane *dataplane, const struct addr *addr, struct flow_info *out,
 		       size_t max, size_t *total);
 
 /*

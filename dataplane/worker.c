@@ -584,14 +584,12 @@ static void retry_pending(struct worker *w, const struct links *links)
 
 static void copy_flow(struct worker *w, struct flow_request *r, const struct flow *f)
 {
+	struct addr src = key_src(&f->key), dst = key_dst(&f->key);
 	struct flow_info *o;
 
-	if (r->dst.version) {
-		struct addr dst = key_dst(&f->key);
-
-		if (link_addr_compare(&dst, &r->dst) != 0)
-			return;
-	}
+	if (r->addr.version && link_addr_compare(&src, &r->addr) != 0 &&
+	    link_addr_compare(&dst, &r->addr) != 0)
+		return;
 	r->total++;
 	if (r->count == r->max)
 		return;

@@ -51,7 +51,7 @@ struct wish {
  * handed over by `request`, written by the worker until `done`.
  */
 struct flow_request {
-	struct addr dst; /* version 0: all */
+	struct addr addr; /* version 0: all */
 	struct flow_info *out;
 	size_t max;
 	size_t count;

@@ -93,7 +93,7 @@ static int ask_link(int fd, const char *name, void *answer, size_t capacity)
  */
 static int queues_in_use(const char *name)
 {
-	char answer[LINK_ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO)));
+	char answer[LINK_ANSWER_MAX] __attribute__((aligned(NLMSG_ALIGNTO))) = {0};
 	const struct nlmsghdr *head = (const void *)answer;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	unsigned count = 0;

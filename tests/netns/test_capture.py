@@ -420,6 +420,29 @@ def test_host_answers_where_it_was_asked(top, family, strict):
 
 
 @pytest.mark.parametrize("family", [4, 6])
+def test_host_captures_containers(top, family):
+    """Hosts behind gw are captured too, get their answers, and can be reached from outside."""
+    top.forwarding()
+    settle(top)
+    top.start(top.conf(listed=(PEER[family],)))
+    with serving(top.world, family, 80), serving(top.lan, family, 8080):
+        assert talk(top.lan, family, PEER[family], 80) == b"seen:hello"
+        assert talk(top.lan, family, WORLD[family], 80) == "TimeoutError"
+        assert talk(top.world, family, LAN[family], 8080,
+                    bind=(WORLD[family], 0)) == b"seen:hello"
+
+
+def test_dhcp_client_is_not_captured(top):
+    top.start(top.conf())
+    server = top.world.socket(4, socket.SOCK_DGRAM, bind=(PEER[4], 67))
+    client = top.gw.socket(4, socket.SOCK_DGRAM, bind=(GW[4], 68))
+    client.sendto(b"renew", (PEER[4], 67))
+    assert server.recvfrom(10) == (b"renew", (GW[4], 68))
+    client.close()
+    server.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
 def test_session_goes_on_when_server_speaks_first(top, family):
     """What `sluice run` over ssh needs: the server's output comes before the client's next word."""
     settle(top)

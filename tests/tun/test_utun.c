@@ -1,7 +1,7 @@
 /* macOS's utun on a faked kernel: names, options, the four bytes before each packet, errors. */
 #include "tun/tun.h"
 
-#include "utun_kernel.h"
+#include "tests/tun/fakes/utun_kernel.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
