@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dataplane/check.h"
+#include "dataplane/inspect.h"
 #include "dataplane/worker.h"
 
 struct dataplane {
@@ -230,13 +230,6 @@ int dataplane_start(struct dataplane *d)
 	return 0;
 }
 
-static void worker_wake(struct worker *w)
-{
-	ssize_t n = write(w->wake[1], "", 1);
-
-	(void)n; /* full: it is readable already */
-}
-
 void dataplane_stop(struct dataplane *d)
 {
 	for (unsigned i = 0; i < d->started; i++) {
@@ -309,25 +302,7 @@ void dataplane_read_counters(const struct dataplane *d, unsigned worker,
 size_t dataplane_flows(struct dataplane *d, const struct addr *addr, struct flow_info *out,
 		       size_t max, size_t *total)
 {
-	struct flow_request r = {.out = out, .max = max};
-	const struct timespec pause = {.tv_nsec = 200000};
-
-	if (addr)
-		r.addr = *addr;
-	for (unsigned i = 0; i < d->started; i++) {
-		struct worker *w = d->workers[i];
-
-		r.cursor = 0;
-		r.done = 0;
-		/* [flows-3] pairs with [flows-1]: the request is whole before it is seen. */
-		__atomic_store_n(&w->request, &r, __ATOMIC_RELEASE);
-		worker_wake(w);
-		/* [flows-4] pairs with [flows-2]. A worker's turns are short: it comes round. */
-		while (!__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
-			nanosleep(&pause, NULL);
-	}
-	*total = r.total;
-	return r.count;
+	return inspect_flows(d->workers, d->started, addr, out, max, total);
 }
 
 int dataplane_resolve_fd(const struct dataplane *d)

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dataplane/check.h"
+#include "dataplane/inspect.h"
 #include "dataplane/links.h"
 #include "dataplane/reject.h"
 #include "dataplane/rewrite.h"
@@ -32,7 +32,6 @@ enum {
 	SPIN_NS_MIN = 2000,
 	REPLIES_PER_MS = 10, /* answers a worker gives, at most */
 	REPLIES_BURST = 1000,
-	FLOW_COPY_SLOTS = 4096, /* looked at a turn for dataplane_flows() */
 };
 
 static uint64_t now_ns(void)
@@ -237,6 +236,22 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 	return NULL;
 }
 
+/* The flow whose answer an ICMP error from the inner side is about, or NULL. */
+static struct flow *flow_of_error(struct worker *w, const struct packet *p)
+{
+	uint16_t quoted_offset, l4_offset;
+	struct flow_key quoted, key;
+
+	if (packet_quoted(p, &quoted, &quoted_offset, &l4_offset) != REASON_NONE)
+		return NULL;
+	key = quoted;
+	memcpy(key.src, quoted.dst, sizeof(key.src));
+	memcpy(key.dst, quoted.src, sizeof(key.dst));
+	key.src_port = quoted.dst_port;
+	key.dst_port = quoted.src_port;
+	return flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
+}
+
 /*
  * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
  * Returns the egress; *flow is set for packets that have one.
@@ -259,6 +274,12 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 			it->reason = REASON_FRAGMENT;
 		return egress;
 	case PACKET_ICMP_ERROR:
+		f = flow_of_error(w, p);
+		if (f) {
+			*flow = f;
+			return f->egress;
+		}
+		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = table->verdicts[it->verdict].egress;
 		if (w->egress[egress].nat)
@@ -348,6 +369,18 @@ static bool too_big(const struct packet *p, const struct link *link)
 	return link->mtu && largest > link->mtu;
 }
 
+static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
+{
+	uint16_t quoted_offset, l4_offset;
+	struct flow_key quoted;
+
+	if (p->kind == PACKET_ICMP_ERROR &&
+	    packet_quoted(p, &quoted, &quoted_offset, &l4_offset) == REASON_NONE)
+		rewrite_icmp_error_out(p, quoted_offset, l4_offset, addr, port);
+	else
+		rewrite_source(p, addr, port);
+}
+
 static enum reason emit_interface(struct worker *w, const struct links *links, unsigned egress,
 				  struct packet *p, const struct flow *f)
 {
@@ -371,7 +404,7 @@ static enum reason emit_interface(struct worker *w, const struct links *links, u
 			return REASON_NO_ADDRESS;
 		}
 		addr_to_bytes(source, bytes);
-		rewrite_source(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
+		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
 	}
 	return enqueue(w, link, egress, p);
 }
@@ -582,50 +615,6 @@ static void retry_pending(struct worker *w, const struct links *links)
 	}
 }
 
-static void copy_flow(struct worker *w, struct flow_request *r, const struct flow *f)
-{
-	struct addr src = key_src(&f->key), dst = key_dst(&f->key);
-	struct flow_info *o;
-
-	if (r->addr.version && link_addr_compare(&src, &r->addr) != 0 &&
-	    link_addr_compare(&dst, &r->addr) != 0)
-		return;
-	r->total++;
-	if (r->count == r->max)
-		return;
-	o = &r->out[r->count++];
-	o->flow = *f;
-	o->counters = *flow_counters(w->flows, f);
-	o->outer_port = f->nat ? nat_at(w->egress[f->egress].nat, f->nat)->outer_port : 0;
-	o->worker = (uint16_t)w->index;
-	o->idle_ms = (uint32_t)((uint32_t)w->now_ms - f->last_ms);
-	o->age_ms = w->now_ms - o->counters.created_ms;
-}
-
-/* A piece of what dataplane_flows() asked for. Returns whether more is left. */
-static bool serve_request(struct worker *w)
-{
-	/* [flows-1] pairs with [flows-3]: the request is whole before it is seen. */
-	struct flow_request *r = __atomic_load_n(&w->request, __ATOMIC_ACQUIRE);
-	size_t end, capacity = flow_capacity(w->flows);
-
-	if (!r)
-		return false;
-	end = r->cursor + FLOW_COPY_SLOTS < capacity ? r->cursor + FLOW_COPY_SLOTS : capacity;
-	for (; r->cursor < end; r->cursor++) {
-		const struct flow *f = flow_at(w->flows, r->cursor, w->now_ms);
-
-		if (f)
-			copy_flow(w, r, f);
-	}
-	if (r->cursor < capacity)
-		return true;
-	__atomic_store_n(&w->request, NULL, __ATOMIC_RELAXED);
-	/* [flows-2] pairs with [flows-4]: the copies are whole before the reader uses them. */
-	__atomic_store_n(&r->done, 1, __ATOMIC_RELEASE);
-	return false;
-}
-
 static void sweep(struct worker *w)
 {
 	uint64_t passed = w->now_ms - w->swept_ms;
@@ -691,7 +680,7 @@ unsigned worker_turn(struct worker *w)
 			n += serve_egress(w, table, links, i);
 	if (pending_count(w->pending))
 		retry_pending(w, links);
-	n += serve_request(w);
+	n += inspect_serve(w);
 	sweep(w);
 	if (n)
 		count(&w->counters.bursts, 1);
@@ -730,6 +719,13 @@ void *worker_main(void *argument)
 }
 
 /* ---- Life-cycle ---- */
+
+void worker_wake(struct worker *w)
+{
+	ssize_t n = write(w->wake[1], "", 1);
+
+	(void)n; /* full: it is readable already */
+}
 
 static void release_flow(void *context, const struct flow *f)
 {

@@ -46,20 +46,6 @@ struct wish {
 	struct addr via;
 };
 
-/*
- * Work that the control thread asks for: copy flows. Filled in by the control thread before it is
- * handed over by `request`, written by the worker until `done`.
- */
-struct flow_request {
-	struct addr addr; /* version 0: all */
-	struct flow_info *out;
-	size_t max;
-	size_t count;
-	size_t total;
-	size_t cursor;
-	int done; /* [flows-2] released by the worker, acquired by dataplane_flows() */
-};
-
 struct worker {
 	unsigned index;
 	pthread_t thread;
@@ -91,7 +77,7 @@ struct worker {
 
 	/* Shared with the control thread, each on a line of its own. */
 	_Alignas(64) int stop;
-	_Alignas(64) struct flow_request *request; /* [flows-1] */
+	_Alignas(64) struct flow_request *request; /* see inspect.c */
 	_Alignas(64) uint32_t wish_head;           /* worker's; [wish-1] */
 	_Alignas(64) uint32_t wish_tail;           /* control's; [wish-2] */
 	struct wish wishes[WISHES_MAX];
@@ -103,6 +89,9 @@ void worker_fini(struct worker *worker);
 
 /* The thread's function; argument is the worker. */
 void *worker_main(void *worker);
+
+/* Make a sleeping worker look round. Any thread. */
+void worker_wake(struct worker *worker);
 
 /* One round of the loop without sleeping, for tests and benchmarks on in-memory devices. */
 unsigned worker_turn(struct worker *worker);

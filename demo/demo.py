@@ -64,14 +64,14 @@ Egress = vpn
 """
 
 DRAWING = """
-                                                  eth0  .----------.   "direct"
-                                              .---------| home ISP |--- any address: servers say "isp"
-    .--------.  lan0   .-------------------.  |         '----------'
-    | client |---------| gateway           |--+
-    '--------'         |   runs Sluice     |  |   vpn0  .----------.   "vpn"
-                       '-------------------'  '---------| VPN exit |--- any address: servers say "exit"
-                                                        '----------'
-    listed prefixes (country-mx.txt: 798 IPv4 + 207 IPv6) leave by the home ISP, all others by the VPN
+                                           eth0  .----------.  "direct"
+                                       .---------| home ISP |--- any address; servers say "isp"
+  .--------.  lan0   .-------------.   |         '----------'
+  | client |---------| gateway:    |---+
+  '--------'         | Sluice      |   |   vpn0  .----------.  "vpn"
+                     '-------------'   '---------| VPN exit |--- any address; servers say "exit"
+                                                 '----------'
+  listed prefixes (country-mx.txt: 798 IPv4 + 207 IPv6) leave by the home ISP, others by the VPN
 """
 
 
@@ -141,7 +141,7 @@ class Demo:
         self.sluice = Sluice(self.gw, CONF, files=files)
         after = [self.gw.run(f"ip {family} route").stdout for family in ("-4", "-6")]
         expect(after == routes, f"the main table to stay as it was; it is now\n{''.join(after)}")
-        say("after the start: identical, IPv4 and IPv6. What Sluice added beside them, for each family:")
+        say("after the start: identical, IPv4 and IPv6. Added beside them, for each family:")
         rules = [line for line in self.gw.run("ip rule").stdout.splitlines() if "proto 81" in line]
         capture = [line for line in rules if "iif lan0" in line]
         expect(len(capture) == 1, f"one capture rule, but there are\n{rules}")
@@ -156,6 +156,11 @@ class Demo:
 
     # 2
 
+    def anywhere(self, version):
+        if version == 4:
+            return ipaddress.IPv4Address(self.rng.randrange(1 << 24, 223 << 24))
+        return ipaddress.IPv6Address((0x2a << 120) + self.rng.getrandbits(120))
+
     def pick(self):
         """20 addresses inside the list and 20 outside, both families."""
         nets = self.prefixes("country-mx.txt")
@@ -165,8 +170,7 @@ class Demo:
             for n in self.rng.sample(mine, count):
                 picked.append((n[self.rng.randrange(n.num_addresses)], True))
             while count:
-                a = (ipaddress.IPv4Address(self.rng.randrange(1 << 24, 223 << 24)) if version == 4
-                     else ipaddress.IPv6Address((0x2a << 120) + self.rng.getrandbits(120)))
+                a = self.anywhere(version)
                 if a.is_global and not a.is_multicast and not any(a in n for n in mine):
                     picked.append((a, False))
                     count -= 1
@@ -231,7 +235,7 @@ class Demo:
             for way in ("up", "down"):
                 rate = []
                 for address in (mine, peer):
-                    done = self.client.run([perf, "traffic", "ask", address, "--ms", str(BULK_MS),
+                    done = self.client.run([perf, "traffic", "ask", address, "--ms", BULK_MS,
                                             *(["--down"] if way == "down" else [])], check=False)
                     expect(done.returncode == 0, f"a transfer to {address}: {done.stderr}")
                     rate.append(json.loads(done.stdout)["gbps"])

@@ -10,6 +10,7 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/packet.h"
+#include "dataplane/reject.h"
 #include "tests/model/packets.h"
 #include "tun/nic_mem.h"
 #include "tun/tun_mem.h"
@@ -564,6 +565,71 @@ Test(dataplane_worker, fragments_follow_their_first)
 	struct addr got = key_src(&p.key);
 	expect_text(&got, "192.0.2.1");
 	close_bench(&b);
+}
+
+/* The refusal of the packet that came out last, as whoever got it would send it. */
+static void refuse_last(const struct packet *p, struct buf *error, uint8_t data[REJECT_SIZE_MAX])
+{
+	*error = (struct buf){.data = data};
+	cr_assert(reject_build(p, NULL, error));
+}
+
+static void expect_quote(struct bench *b, const struct packet *p, bool source, const char *addr,
+			 uint16_t port)
+{
+	const char *wrong = packets_check_quote(&b->out);
+	uint16_t quoted_offset, l4_offset;
+	struct flow_key quoted;
+	struct addr got;
+
+	cr_assert_null(wrong, "the quote: %s", wrong);
+	cr_assert_eq(packet_quoted(p, &quoted, &quoted_offset, &l4_offset), REASON_NONE);
+	got = source ? key_src(&quoted) : key_dst(&quoted);
+	expect_text(&got, addr);
+	cr_assert_eq(source ? quoted.src_port : quoted.dst_port, port);
+}
+
+static void errors_both_ways(const char *inner, const char *remote, const char *outer)
+{
+	struct packets_spec spec = spec_of(PROTO_UDP, inner, remote), answer;
+	uint8_t data[REJECT_SIZE_MAX];
+	struct buf error;
+	struct addr got;
+	uint16_t port;
+	struct bench b;
+	struct packet p;
+
+	open_bench(&b, 1, ON_CHANGE_RESET, true);
+	inject_tun(&b, &spec, 0);
+	cr_assert(take_nic(&b, DIRECT, &p));
+	port = p.key.src_port;
+	answer = answer_to(&p, 0);
+	refuse_last(&p, &error, data); /* from outside, about what left */
+	cr_assert_eq(nic_mem_inject(b.nic[DIRECT], 0, error.data, error.len, NULL), 0);
+	cr_assert(take_tun(&b, &p), "the error did not come in");
+	got = key_dst(&p.key);
+	expect_text(&got, inner);
+	expect_quote(&b, &p, true, inner, 1234);
+
+	inject_nic(&b, DIRECT, &answer);
+	cr_assert(take_tun(&b, &p));
+	refuse_last(&p, &error, data); /* from inside, about the answer */
+	cr_assert_eq(tun_mem_inject(b.tun, 0, error.data, error.len, NULL), 0);
+	cr_assert(take_nic(&b, DIRECT, &p), "the error did not go out");
+	got = key_src(&p.key);
+	expect_text(&got, outer);
+	expect_quote(&b, &p, false, outer, port);
+	close_bench(&b);
+}
+
+Test(dataplane_worker, icmp_errors_both_ways)
+{
+	errors_both_ways("10.0.0.2", "198.51.100.7", "192.0.2.1");
+}
+
+Test(dataplane_worker, icmp6_errors_both_ways)
+{
+	errors_both_ways("fd00::2", "2001:db8:51::9", "2001:db8:2::1");
 }
 
 Test(dataplane_worker, what_is_too_big_is_answered)

@@ -432,6 +432,32 @@ def test_host_captures_containers(top, family):
                     bind=(WORLD[family], 0)) == b"seen:hello"
 
 
+def test_one_armed_gateway_is_captured(top):
+    """What comes in by eth0 only to leave by it again is no connection to a host behind gw."""
+    top.forwarding()
+    settle(top)
+    top.gw("sysctl", "-qw", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0")
+    top.world("ip", "route", "add", "198.51.100.9", "via", GW[4])
+    top.world("nft", "-f", "-", text="""table inet back {
+        counter back {
+        }
+        chain c { type filter hook prerouting priority -400; ip daddr 198.51.100.9 counter name back
+        }
+        }""")
+
+    def back():
+        return "packets 0 " not in top.world("nft", "reset", "counter", "inet", "back", "back")
+
+    with top.world.socket(4, socket.SOCK_DGRAM, bind=(PEER[4], 0)) as s:
+        s.sendto(b"x", ("198.51.100.9", 9))
+        time.sleep(0.1)
+        assert back(), "not even forwarded without Sluice"
+        top.start(top.conf())
+        s.sendto(b"x", ("198.51.100.9", 10))
+        time.sleep(0.1)
+        assert not back()
+
+
 def test_dhcp_client_is_not_captured(top):
     top.start(top.conf())
     server = top.world.socket(4, socket.SOCK_DGRAM, bind=(PEER[4], 67))

@@ -144,7 +144,7 @@ def test_reject(gateway):
 
 
 def test_on_link_neighbours(gateway):
-    """Hosts on the interface's own subnet: the first packet waits for the neighbour, and arrives."""
+    """Hosts on the interface's own subnet: the first packet waits for the neighbour."""
     side = gateway.isp
     side.router.serve("router")()
     sluice = Sluice(gateway.gw, conf(), files={"listed.txt": "192.168.7.0/24\n2001:db8:7::/64\n"})

@@ -159,10 +159,19 @@ static bool is_echo(const struct packets_spec *spec)
 	return spec->proto == ICMP || spec->proto == ICMP6;
 }
 
+/* A payload that is nothing but the port, so that who reads it there by mistake finds it. */
+static void fill_with_port(struct packets_spec *spec, uint8_t *bytes, uint16_t port)
+{
+	for (unsigned i = 0; i < spec->payload; i++)
+		bytes[i] = (uint8_t)(i % 2 == 0 ? port >> 8 : port);
+	spec->payload_bytes = bytes;
+}
+
 /* The IP packet, behind room for an Ethernet header, in `frame`. */
 static struct bpf_packet build(const struct layout *layout, uint16_t port)
 {
 	static uint8_t quoted_bytes[BUF_SIZE];
+	static uint8_t payload[2048];
 	struct packets_spec outer = layout->outer;
 	struct packets_spec quoted = layout->quoted;
 	struct buf quoted_buf = {.data = quoted_bytes};
@@ -170,9 +179,11 @@ static struct bpf_packet build(const struct layout *layout, uint16_t port)
 
 	outer.src_port = is_echo(&outer) ? port : 80;
 	outer.dst_port = port;
+	fill_with_port(&outer, payload, port);
 	if (quoted.version != 0) {
 		quoted.src_port = port;
 		quoted.dst_port = 80;
+		fill_with_port(&quoted, payload, port);
 		packets_build(&quoted, &quoted_buf);
 		outer.src_port = 0;
 		outer.payload = quoted_buf.len;
@@ -188,19 +199,24 @@ static struct bpf_packet build(const struct layout *layout, uint16_t port)
 	};
 }
 
-/* Which queue gets a packet: its socket must be the one of the fan-out, and accept it. */
+/* Which queue gets a packet: the one of the fan-out, if its socket accepts it. No other may. */
 static int deliver(const struct program *accept, const struct program *fanout, unsigned link_len,
 		   const struct bpf_packet *packet)
 {
 	const uint32_t queue = bpf_run(fanout->code, fanout->count, packet);
 	struct bpf_packet seen = *packet;
+	int got = NONE;
 
 	cr_assert_lt(queue, QUEUES, "the fan-out program chose queue %u", queue);
 	seen.bytes -= link_len;
 	seen.len += link_len;
-	if (bpf_run(accept[queue].code, accept[queue].count, &seen) != 0)
-		return (int)queue;
-	return NONE;
+	for (unsigned i = 0; i < QUEUES; i++) {
+		if (bpf_run(accept[i].code, accept[i].count, &seen) == 0)
+			continue;
+		cr_expect_eq(i, queue, "queue %u accepts what goes to %u", i, queue);
+		got = (int)i;
+	}
+	return got;
 }
 
 static void check_layouts(unsigned link_len)

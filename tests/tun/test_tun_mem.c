@@ -102,40 +102,61 @@ Test(tun_tun_mem, open_checks_its_options)
 	}
 }
 
+static const size_t lens[] = {1, 20, 64, 1500, 2047, 2048, 2049, 9000, 65535, BUF_SIZE};
+
+enum {
+	LENS = sizeof(lens) / sizeof(lens[0]),
+	ROUNDS = 3 * TUN_MEM_DEPTH / LENS, /* every slot is used again, with another packet */
+};
+
+static uint8_t sent[BUF_SIZE];
+static uint8_t back[BUF_SIZE];
+
+static void inject_numbered(struct tun *tun, unsigned number)
+{
+	const size_t len = lens[number % LENS];
+	const struct offload offload = {.gso_type = OFFLOAD_GSO_TCPV4, .gso_size = 1 + number};
+
+	fill(sent, len, number);
+	cr_assert_eq(tun_mem_inject(tun, 1, sent, len, number % 3 == 0 ? &offload : NULL), 0);
+}
+
+static void take_numbered(struct tun *tun, unsigned number)
+{
+	const unsigned gso_size = number % 3 == 0 ? 1 + number : 0;
+	struct offload offload;
+	size_t len = tun_mem_take(tun, 1, back, sizeof(back), &offload);
+
+	fill(sent, lens[number % LENS], number);
+	cr_assert_eq(len, lens[number % LENS], "packet %u: %zu bytes, expected %zu", number, len,
+		     lens[number % LENS]);
+	cr_expect_eq(memcmp(back, sent, len), 0, "packet %u: other bytes", number);
+	cr_expect_eq(offload.gso_size, gso_size, "packet %u: gso_size %u, expected %u", number,
+		     offload.gso_size, gso_size);
+}
+
 Test(tun_tun_mem, packets_keep_order_bytes_and_offload)
 {
-	static const size_t lens[] = {1, 20, 64, 1500, 2047, 2048, 2049, 9000, 65535, BUF_SIZE};
 	struct burst *b = burst_create();
 	struct tun *tun = open_two();
 	struct tun_queue *queue = tun_queue_at(tun, 1);
-	static uint8_t sent[BUF_SIZE];
-	static uint8_t back[BUF_SIZE];
-	const unsigned count = sizeof(lens) / sizeof(lens[0]);
-	unsigned got;
 	int error = 1;
 
-	for (unsigned i = 0; i < count; i++) {
-		struct offload offload = {.gso_type = OFFLOAD_GSO_TCPV4, .gso_size = 100 + i};
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		unsigned got;
 
-		fill(sent, lens[i], i);
-		cr_assert_eq(tun_mem_inject(tun, 1, sent, lens[i], i % 2 ? &offload : NULL), 0);
+		for (unsigned i = 0; i < LENS; i++)
+			inject_numbered(tun, round * LENS + i);
+		got = tun_recv_burst(tun_queue_at(tun, 0), b->bufs, BURST, SIZE_MAX, &error);
+		cr_expect_eq(got, 0, "%u on the other queue", got);
+		got = tun_recv_burst(queue, b->bufs, BURST, SIZE_MAX, &error);
+		cr_assert_eq(got, LENS, "received %u", got);
+		got = tun_send_burst(queue, b->list, got);
+		cr_assert_eq(got, LENS, "sent %u", got);
+		for (unsigned i = 0; i < LENS; i++)
+			take_numbered(tun, round * LENS + i);
 	}
-	cr_expect_eq(tun_recv_burst(tun_queue_at(tun, 0), b->bufs, BURST, SIZE_MAX, &error), 0);
-	got = tun_recv_burst(queue, b->bufs, BURST, SIZE_MAX, &error);
-	cr_assert_eq(got, count, "received %u of %u", got, count);
 	cr_expect_eq(error, 1, "error_out was written: %d", error);
-	cr_expect_eq(tun_send_burst(queue, b->list, got), got);
-
-	for (unsigned i = 0; i < count; i++) {
-		struct offload offload;
-		size_t len = tun_mem_take(tun, 1, back, sizeof(back), &offload);
-
-		fill(sent, lens[i], i);
-		cr_expect_eq(len, lens[i], "packet %u: %zu bytes, expected %zu", i, len, lens[i]);
-		cr_expect_eq(memcmp(back, sent, len), 0, "packet %u: other bytes", i);
-		cr_expect_eq(offload.gso_size, i % 2 ? 100 + i : 0, "packet %u: gso_size %u", i,
-			     offload.gso_size);
-	}
 	cr_expect_eq(tun_mem_take(tun, 1, back, sizeof(back), NULL), 0);
 	tun_close(tun);
 	burst_destroy(b);
@@ -147,7 +168,7 @@ Test(tun_tun_mem, bounds)
 	struct tun *tun = open_two();
 	struct tun_queue *queue = tun_queue_at(tun, 0);
 	static const uint8_t packet[BUF_SIZE + 1];
-	uint8_t back[8];
+	uint8_t cut[8];
 	unsigned taken = 0;
 
 	cr_expect_eq(tun_mem_inject(tun, 0, packet, 0, NULL), -EINVAL);
@@ -166,9 +187,9 @@ Test(tun_tun_mem, bounds)
 	cr_expect_eq(taken, TUN_MEM_DEPTH, "%u taken", taken);
 
 	/* A packet longer than the taker's room is cut, and says how long it was. */
-	memset(back, 0xaa, sizeof(back));
-	cr_expect_eq(tun_mem_take(tun, 0, back, 4, NULL), 20);
-	cr_expect_eq(back[4], 0xaa);
+	memset(cut, 0xaa, sizeof(cut));
+	cr_expect_eq(tun_mem_take(tun, 0, cut, 4, NULL), 20);
+	cr_expect_eq(cut[4], 0xaa);
 	tun_close(tun);
 	burst_destroy(b);
 }
