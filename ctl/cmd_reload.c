@@ -14,15 +14,13 @@ static char *format_time(const json_t *result, const char *key, char out[REPLY_C
 
 static void print_reload(const json_t *result)
 {
-	const json_t *changed = json_object_get(result, "changed");
 	char parse[REPLY_CELL_MAX], build[REPLY_CELL_MAX], publish[REPLY_CELL_MAX];
 
 	printf("generation %lld: %lld IPv4 + %lld IPv6 prefixes, parsed in %s, built in %s, "
-	       "published in %s%s\n",
+	       "published in %s\n",
 	       reply_number(result, "generation"), reply_number(result, "v4"),
 	       reply_number(result, "v6"), format_time(result, "parse_us", parse),
-	       format_time(result, "build_us", build), format_time(result, "publish_us", publish),
-	       json_is_false(changed) ? "; nothing had changed" : "");
+	       format_time(result, "build_us", build), format_time(result, "publish_us", publish));
 }
 
 int cmd_reload(const struct options *options, int argc, char **argv)

@@ -387,18 +387,37 @@ static int addr_param(const json_t *params, const char *key, struct addr *out,
 	return 0;
 }
 
+static int egress_param(const struct daemon *d, const json_t *params, int *out,
+			struct rpc_error *err)
+{
+	const char *name = json_string_value(json_object_get(params, "egress"));
+
+	*out = -1;
+	if (!name)
+		return 0;
+	for (unsigned i = 0; i < d->conf.egress_count; i++)
+		if (strcmp(d->conf.egresses[i].name, name) == 0)
+			*out = (int)i;
+	if (*out >= 0)
+		return 0;
+	rpc_error_set(err, 0, "not_found", "no egress is named '%.64s'", name);
+	return -ENOENT;
+}
+
 static int flow_show(void *context, const json_t *params, json_t **result, struct rpc_error *err)
 {
 	struct daemon *d = context;
 	const json_t *limit = json_object_get(params, "limit");
-	const char *egress = json_string_value(json_object_get(params, "egress"));
 	size_t max = FLOWS_SHOWN_DEFAULT, total = 0, n;
+	struct flow_filter filter;
 	struct flow_info *info;
 	json_t *array;
-	struct addr dst;
+	int rc = egress_param(d, params, &filter.egress, err);
 
-	if (addr_param(params, "address", &dst, err) < 0)
-		return -EINVAL;
+	if (rc == 0)
+		rc = addr_param(params, "address", &filter.addr, err);
+	if (rc < 0)
+		return rc;
 	if (limit && (!json_is_integer(limit) || json_integer_value(limit) < 0))
 		return rpc_error_set(err, RPC_PARAMS, "limit", "limit is no count");
 	if (limit)
@@ -408,11 +427,10 @@ static int flow_show(void *context, const json_t *params, json_t **result, struc
 	info = calloc(max + 1, sizeof(*info));
 	if (!info)
 		return -ENOMEM;
-	n = dataplane_flows(d->dataplane, dst.version ? &dst : NULL, info, max, &total);
+	n = dataplane_flows(d->dataplane, &filter, info, max, &total);
 	array = json_array();
 	for (size_t i = 0; i < n; i++)
-		if (!egress || strcmp(egress, d->conf.egresses[info[i].flow.egress].name) == 0)
-			json_array_append_new(array, json_flow(d, &info[i]));
+		json_array_append_new(array, json_flow(d, &info[i]));
 	free(info);
 	*result = json_pack("{s:o, s:I, s:b}", "flows", array, "total", (json_int_t)total,
 			    "truncated", n < total);
@@ -467,12 +485,13 @@ static json_t *json_flow_of(struct daemon *d, const struct addr *dst, const stru
 {
 	enum { LOOKED_AT = 256 };
 	struct flow_info *info = calloc(LOOKED_AT, sizeof(*info));
+	const struct flow_filter filter = {.addr = *dst, .egress = -1};
 	json_t *found = json_null();
 	size_t total = 0, n;
 
 	if (!info)
 		return found;
-	n = dataplane_flows(d->dataplane, dst, info, LOOKED_AT, &total);
+	n = dataplane_flows(d->dataplane, &filter, info, LOOKED_AT, &total);
 	for (size_t i = 0; i < n; i++) {
 		if (!flow_wanted(&info[i], dst, from, params))
 			continue;
@@ -551,10 +570,10 @@ static int reload(void *context, const json_t *params, json_t **result, struct r
 				      (json_int_t)wrong.column, "text", rpc_string(wrong.text));
 		return rc;
 	}
-	*result = json_pack("{s:i, s:I, s:I, s:I, s:I, s:f, s:b}", "generation", (int)r.generation,
-			    "v4", (json_int_t)r.count4, "v6", (json_int_t)r.count6, "parse_us",
+	*result = json_pack("{s:i, s:I, s:I, s:I, s:I, s:f}", "generation", (int)r.generation, "v4",
+			    (json_int_t)r.count4, "v6", (json_int_t)r.count6, "parse_us",
 			    (json_int_t)r.parse_us, "build_us", (json_int_t)r.build_us,
-			    "publish_us", (double)r.publish_ns / 1000, "changed", 1);
+			    "publish_us", (double)r.publish_ns / 1000);
 	return 0;
 }
 

@@ -299,10 +299,10 @@ void dataplane_read_counters(const struct dataplane *d, unsigned worker,
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
-size_t dataplane_flows(struct dataplane *d, const struct addr *addr, struct flow_info *out,
+size_t dataplane_flows(struct dataplane *d, const struct flow_filter *filter, struct flow_info *out,
 		       size_t max, size_t *total)
 {
-	return inspect_flows(d->workers, d->started, addr, out, max, total);
+	return inspect_flows(d->workers, d->started, filter, out, max, total);
 }
 
 int dataplane_resolve_fd(const struct dataplane *d)

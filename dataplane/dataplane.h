@@ -119,16 +119,21 @@ struct flow_info {
 	uint64_t age_ms;
 };
 
+/* Which flows are wanted. */
+struct flow_filter {
+	struct addr addr; /* from or to it; version 0: any */
+	int egress;       /* by it; -1: any */
+};
+
 /*
  * Copy flows out, as each worker finds the time between bursts.
  *
- * addr:    only flows from or to this address; NULL: all
  * max:     of out
  * total:   set to how many there were that matched
  * Returns: how many were copied
  */
-size_t dataplane_flows(struct dataplane *dataplane, const struct addr *addr, struct flow_info *out,
-		       size_t max, size_t *total);
+size_t dataplane_flows(struct dataplane *dataplane, const struct flow_filter *filter,
+		       struct flow_info *out, size_t max, size_t *total);
 
 /*
  * Workers ask here for neighbours: dataplane_resolve_fd polls readable, dataplane_resolve_next

@@ -11,7 +11,7 @@ enum {
 
 /* What the control thread asks for: filled in by it, then the worker's until `done`. */
 struct flow_request {
-	struct addr addr; /* version 0: all */
+	struct flow_filter filter;
 	struct flow_info *out;
 	size_t max;
 	size_t count;
@@ -23,10 +23,13 @@ struct flow_request {
 static void copy_flow(struct worker *w, struct flow_request *r, const struct flow *f)
 {
 	struct addr src = key_src(&f->key), dst = key_dst(&f->key);
+	const struct flow_filter *want = &r->filter;
 	struct flow_info *o;
 
-	if (r->addr.version && link_addr_compare(&src, &r->addr) != 0 &&
-	    link_addr_compare(&dst, &r->addr) != 0)
+	if (want->addr.version && link_addr_compare(&src, &want->addr) != 0 &&
+	    link_addr_compare(&dst, &want->addr) != 0)
+		return;
+	if (want->egress >= 0 && want->egress != f->egress)
 		return;
 	r->total++;
 	if (r->count == r->max)
@@ -63,14 +66,13 @@ bool inspect_serve(struct worker *w)
 	return false;
 }
 
-size_t inspect_flows(struct worker *const *workers, unsigned count, const struct addr *addr,
-		     struct flow_info *out, size_t max, size_t *total)
+size_t inspect_flows(struct worker *const *workers, unsigned count,
+		     const struct flow_filter *filter, struct flow_info *out, size_t max,
+		     size_t *total)
 {
-	struct flow_request r = {.out = out, .max = max};
+	struct flow_request r = {.filter = *filter, .out = out, .max = max};
 	const struct timespec pause = {.tv_nsec = 200000};
 
-	if (addr)
-		r.addr = *addr;
 	for (unsigned i = 0; i < count; i++) {
 		struct worker *w = workers[i];
 

@@ -18,7 +18,8 @@ struct worker;
 bool inspect_serve(struct worker *worker);
 
 /* The control thread's side: dataplane_flows() over running workers. */
-size_t inspect_flows(struct worker *const *workers, unsigned count, const struct addr *addr,
-		     struct flow_info *out, size_t max, size_t *total);
+size_t inspect_flows(struct worker *const *workers, unsigned count,
+		     const struct flow_filter *filter, struct flow_info *out, size_t max,
+		     size_t *total);
 
 #endif

@@ -41,7 +41,6 @@ pub fn asanSuites(b: *Build) []const Suite {
         \\reports=.zig-cache/asan
         \\rm -rf "$reports"; mkdir -p "$reports"
         \\export ASAN_OPTIONS=log_path="$reports/report"
-        \\export LSAN_OPTIONS=suppressions=tests/lsan.supp:print_suppressions=0
         \\"$@"; code=$?
         \\cat "$reports"/* 2>/dev/null && exit 1
         \\exit $code

@@ -23,8 +23,8 @@ struct nic_options {
 	const char *name;    /* interface */
 	unsigned queues;     /* 1..TUN_QUEUES_MAX */
 	uint16_t port_first; /* host byte order */
-	uint16_t slice;      /* ports a queue; 0: receive everything sent to this host (Nat = no) */
-	uint32_t mark;       /* on every packet sent, for the kill switch to know; 0: none */
+	uint16_t slice; /* ports a queue; 0: only send (Nat = no: the system gets the answers) */
+	uint32_t mark;  /* on every packet sent, for the kill switch to know; 0: none */
 };
 
 /*

@@ -246,17 +246,10 @@ unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link
 	jump(&p, BPF_JEQ, PACKET_HOST, NEXT, REJECT);
 	load_meta(&p, SKF_AD_VLAN_TAG); /* the kernel took the tag out of the frame */
 	jump(&p, BPF_JSET, VLAN_ID_MASK, REJECT, NEXT);
-	if (port_count > 0) {
-		find_port(&p, link_len);
-		place(&p, FOUND);
-		emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
-		jump(&p, BPF_JGE, port_count, REJECT, NEXT);
-	} else {
-		load_meta(&p, SKF_AD_PROTOCOL);
-		jump(&p, BPF_JEQ, ETH_P_IP, FOUND, NEXT);
-		jump(&p, BPF_JEQ, ETH_P_IPV6, FOUND, REJECT);
-		place(&p, FOUND);
-	}
+	find_port(&p, link_len);
+	place(&p, FOUND);
+	emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
+	jump(&p, BPF_JGE, port_count, REJECT, NEXT);
 	emit(&p, BPF_RET | BPF_K, UINT32_MAX);
 	place(&p, REJECT);
 	emit(&p, BPF_RET | BPF_K, 0);

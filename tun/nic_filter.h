@@ -21,7 +21,7 @@ enum {
  *
  * link_len:    bytes before the IP header in what the socket sees: 14 on Ethernet, else 0
  * port_first:  host byte order
- * port_count:  0: any IPv4 or IPv6 packet, whatever it carries
+ * port_count:  of the range, at least 1
  * Returns:     number of instructions
  */
 unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link_len,

@@ -11,6 +11,7 @@
  */
 #include "tun/nic.h"
 
+#include "tun/features_linux.h"
 #include "tun/nic_filter.h"
 #include "tun/tun.h"
 #include "tun/uapi_linux.h"
@@ -150,21 +151,11 @@ static int attach_filter(const struct nic *nic, int fd, unsigned index)
 	return 0;
 }
 
-/*
- * How packets find their queue: by port; or, where no translation is made, by a hash that keeps
- * a flow together. A single queue needs neither.
- */
-static uint32_t fanout_type(const struct nic_options *options)
-{
-	if (options->queues == 1)
-		return PACKET_FANOUT_CPU;
-	return options->slice > 0 ? PACKET_FANOUT_CBPF : PACKET_FANOUT_HASH;
-}
-
 /* Take a group number that nobody uses, and set its program before a second queue can join. */
 static int make_fanout(struct nic *nic, int fd)
 {
-	const uint32_t type = fanout_type(&nic->options);
+	/* By port; a single queue needs no program. */
+	const uint32_t type = nic->options.queues == 1 ? PACKET_FANOUT_CPU : PACKET_FANOUT_CBPF;
 	const uint32_t flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING | PACKET_FANOUT_FLAG_DEFRAG;
 	struct sock_filter code[NIC_FILTER_MAX];
 	struct sock_fprog program = {.filter = code};
@@ -188,24 +179,39 @@ static int make_fanout(struct nic *nic, int fd)
 	return 0;
 }
 
-static int bind_socket(struct nic *nic, int fd, unsigned index)
+static int set_up_sending(const struct nic *nic, int fd)
 {
-	struct sockaddr_ll address = link_address(nic, ETH_P_ALL);
-	int rc;
+	int rc = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 
-	rc = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
-	if (rc == 0)
+	/*
+	 * Past the queueing discipline the kernel drops a super-packet that the device cannot take
+	 * whole; the usual way it cuts it to pieces.
+	 */
+	if (rc == 0 && device_takes_super_packets(nic->name))
 		rc = set_option(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
 	if (rc == 0 && nic->options.mark != 0)
 		rc = set_option(fd, SOL_SOCKET, SO_MARK, (int)nic->options.mark);
 	if (rc == 0)
+		set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	return rc;
+}
+
+static int bind_socket(struct nic *nic, int fd, unsigned index)
+{
+	const bool receives = nic->options.slice > 0;
+	struct sockaddr_ll address = link_address(nic, receives ? ETH_P_ALL : 0);
+	int rc = set_up_sending(nic, fd);
+
+	if (rc == 0 && receives)
 		rc = attach_filter(nic, fd, index);
 	if (rc < 0)
 		return rc;
-	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	if (receives)
+		set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
+	if (!receives)
+		return 0;
 	if (index == 0)
 		return make_fanout(nic, fd);
 	return set_option(fd, SOL_PACKET, PACKET_FANOUT, (int)nic->fanout);

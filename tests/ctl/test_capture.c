@@ -454,23 +454,16 @@ Test(ctl_capture, nft_text)
 		"table inet sluice_sluice0 {}\ndelete table inet sluice_sluice0\n",
 		"\tcomment \"sluice table=5260\"\n",
 		"\t\telements = { 41000, 41001 }\n",
-		"\t\tiifname \"eth0\" meta l4proto { tcp, udp } th dport 40000-49999 th dport != "
-		"@busy "
-		"drop\n",
-		"\t\tiifname \"eth0\" meta l4proto { tcp, udp } th dport 50000-50999 th dport != "
-		"@busy "
-		"drop\n",
+		"{ tcp, udp } th dport 40000-49999 th dport != @busy drop\n",
+		"{ tcp, udp } th dport 50000-50999 th dport != @busy drop\n",
 	};
 	static const char *const host[] = {
 		"\t\tiifname \"eth0\" ct direction original ct mark 0 ct mark set 0x51ce0002\n",
 		"\t\tiifname \"tun7\" ct direction original ct mark 0 ct mark set 0x51ce0004\n",
-		"\t\tiifname != { \"lo\", \"sluice0\" } ct direction original ct mark 0 ct mark "
-		"set "
-		"0x51ceffff\n",
+		"{ \"lo\", \"sluice0\" } ct direction original ct mark 0 ct mark set 0x51ceffff\n",
 		"\t\telements = { 192.0.2.2 . 22 . 203.0.113.9 . 50000 }\n",
 		"udp sport 68 udp dport 67 meta mark set 0x51ce0000\n",
-		"\t\tmeta mark 0x51ceffff ct direction original fib daddr . mark oifname "
-		"{ \"sluice0\", \"eth0\", \"tun7\" } meta mark set 0\n",
+		"fib daddr . mark oifname { \"sluice0\", \"eth0\", \"tun7\" } meta mark set 0\n",
 	};
 	static const char *const forward[] = {
 		"\t\tiifname != { \"lo\", \"sluice0\", \"lan0\", \"lan1\" } ct direction original",

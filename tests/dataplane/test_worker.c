@@ -651,7 +651,9 @@ Test(dataplane_worker, what_is_too_big_is_answered)
 Test(dataplane_worker, flows_are_shown)
 {
 	struct packets_spec spec = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7");
-	struct addr dst = address("198.51.100.7"), other = address("198.51.100.8");
+	struct flow_filter dst = {address("198.51.100.7"), -1};
+	struct flow_filter other = {address("198.51.100.8"), -1};
+	struct flow_filter all = {.egress = -1}, by_vpn = {.egress = VPN};
 	struct flow_info info[4];
 	size_t total;
 	struct bench b;
@@ -666,7 +668,8 @@ Test(dataplane_worker, flows_are_shown)
 	cr_assert_eq(info[0].outer_port, p.key.src_port);
 	cr_assert_eq(info[0].counters.packets_out, 1);
 	cr_assert_eq(dataplane_flows(b.dataplane, &other, info, 4, &total), 0);
-	cr_assert_eq(dataplane_flows(b.dataplane, NULL, info, 0, &total), 0);
+	cr_assert_eq(dataplane_flows(b.dataplane, &by_vpn, info, 4, &total), 0);
+	cr_assert_eq(dataplane_flows(b.dataplane, &all, info, 0, &total), 0);
 	cr_assert_eq(total, 1, "counted though there is no room");
 	close_bench(&b);
 }

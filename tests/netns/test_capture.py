@@ -23,7 +23,8 @@ import time
 
 import pytest
 
-SLUICE = os.environ.get("SLUICE", os.path.join(os.path.dirname(__file__), "../../zig-out/bin/sluice"))
+SLUICE = os.environ.get(
+    "SLUICE", os.path.join(os.path.dirname(__file__), "../../zig-out/bin/sluice"))
 WORLD = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 PEER = {4: "192.0.2.1", 6: "2001:db8:1::1"}
 GW = {4: "192.0.2.2", 6: "2001:db8:1::2"}
@@ -158,7 +159,7 @@ class Topology:
         self.gw("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 
     def conf(self, capture="host", listed=(), extra="", table=5260):
-        """A configuration whose default is to drop, but for what is listed, which leaves by eth0."""
+        """A configuration that drops all but what is listed, which leaves by eth0."""
         path = os.path.join(self.folder, "sluice.conf")
         with open(os.path.join(self.folder, "listed.txt"), "w", encoding="utf-8") as f:
             f.write("".join(f"{p}\n" for p in listed) or "198.18.0.0/32\n")
@@ -436,7 +437,8 @@ def test_one_armed_gateway_is_captured(top):
     """What comes in by eth0 only to leave by it again is no connection to a host behind gw."""
     top.forwarding()
     settle(top)
-    top.gw("sysctl", "-qw", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.send_redirects=0")
+    top.gw("sysctl", "-qw", "net.ipv4.conf.all.send_redirects=0",
+           "net.ipv4.conf.eth0.send_redirects=0")
     top.world("ip", "route", "add", "198.51.100.9", "via", GW[4])
     top.world("nft", "-f", "-", text="""table inet back {
         counter back {
@@ -524,7 +526,8 @@ def test_masquerade_of_others_goes_on(top):
     top.addresses(other, "o0", "10.8.0.2/24")
     top.addresses(top.gw, "lan2", "10.8.0.1/24")
     other("ip", "route", "add", "default", "via", "10.8.0.1")
-    top.gw("nft", "-f", "-", text="""table ip nat { chain post { type nat hook postrouting priority srcnat;
+    top.gw("nft", "-f", "-", text="""table ip nat {
+        chain post { type nat hook postrouting priority srcnat;
         ip saddr 10.8.0.0/24 oifname "eth0" masquerade
         }
         }""")
@@ -572,7 +575,8 @@ def test_start_fails_whole(top):
         f.write("#!/bin/sh\necho broken >&2\nexit 1\n")
     os.chmod(f"{broken}/nft", 0o755)
     result = subprocess.run(["ip", "netns", "exec", top.gw.name, "env",
-                             f"PATH={broken}:{os.environ['PATH']}", SLUICE, "run", "-c", top.conf()],
+                             f"PATH={broken}:{os.environ['PATH']}", SLUICE, "run", "-c",
+                             top.conf()],
                             capture_output=True, text=True, timeout=10)
     assert "broken" in result.stderr and result.returncode != 0
     assert top.state() == before

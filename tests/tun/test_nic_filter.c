@@ -255,54 +255,32 @@ Test(tun_nic_filter, only_packets_to_this_host)
 		uint16_t vlan_tag;
 		uint16_t protocol;
 		int queue;
-		bool any; /* accepted by a socket without a port range */
 	} cases[] = {
-		{"to this host", PACKET_HOST, 0, ETH_P_IP, 1, true},
-		{"priority tag only", PACKET_HOST, 0xe000, ETH_P_IP, 1, true},
-		{"VLAN 5", PACKET_HOST, 0x0005, ETH_P_IP, NONE, false},
-		{"VLAN 2048", PACKET_HOST, 0x0800, ETH_P_IP, NONE, false},
-		{"broadcast", PACKET_BROADCAST, 0, ETH_P_IP, NONE, false},
-		{"multicast", PACKET_MULTICAST, 0, ETH_P_IP, NONE, false},
-		{"to another host", PACKET_OTHERHOST, 0, ETH_P_IP, NONE, false},
-		{"from this host", PACKET_OUTGOING, 0, ETH_P_IP, NONE, false},
-		{"ARP", PACKET_HOST, 0, ETH_P_ARP, NONE, false},
-		{"PPPoE", PACKET_HOST, 0, ETH_P_PPP_SES, NONE, false},
+		{"to this host", PACKET_HOST, 0, ETH_P_IP, 1},
+		{"priority tag only", PACKET_HOST, 0xe000, ETH_P_IP, 1},
+		{"VLAN 5", PACKET_HOST, 0x0005, ETH_P_IP, NONE},
+		{"VLAN 2048", PACKET_HOST, 0x0800, ETH_P_IP, NONE},
+		{"broadcast", PACKET_BROADCAST, 0, ETH_P_IP, NONE},
+		{"multicast", PACKET_MULTICAST, 0, ETH_P_IP, NONE},
+		{"to another host", PACKET_OTHERHOST, 0, ETH_P_IP, NONE},
+		{"from this host", PACKET_OUTGOING, 0, ETH_P_IP, NONE},
+		{"ARP", PACKET_HOST, 0, ETH_P_ARP, NONE},
+		{"PPPoE", PACKET_HOST, 0, ETH_P_PPP_SES, NONE},
 	};
 	struct program accept[QUEUES];
 	struct program fanout;
-	struct program any;
 
 	make_programs(0, accept, &fanout);
-	any.count = nic_filter_accept(any.code, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct bpf_packet packet = build(&layouts[0], FIRST + SLICE);
 		int got;
-		bool got_any;
 
 		packet.type = cases[i].type;
 		packet.vlan_tag = cases[i].vlan_tag;
 		packet.protocol = cases[i].protocol;
 		got = deliver(accept, &fanout, 0, &packet);
-		got_any = bpf_run(any.code, any.count, &packet) != 0;
 		cr_expect_eq(got, cases[i].queue, "%s: queue %d, expected %d", cases[i].name, got,
 			     cases[i].queue);
-		cr_expect_eq(got_any, cases[i].any, "%s, any port: %d, expected %d", cases[i].name,
-			     got_any, cases[i].any);
-	}
-}
-
-/* Whatever a socket without a port range gets, it takes whole; also what it cannot parse. */
-Test(tun_nic_filter, without_ports_any_ip_packet)
-{
-	struct program any;
-
-	any.count = nic_filter_accept(any.code, ETH_HLEN, 0, 0);
-	cr_assert(bpf_is_valid(any.code, any.count));
-	for (size_t l = 0; l < sizeof(layouts) / sizeof(layouts[0]); l++) {
-		struct bpf_packet packet = build(&layouts[l], 53);
-		uint32_t kept = bpf_run(any.code, any.count, &packet);
-
-		cr_expect_eq(kept, UINT32_MAX, "%s: %u", layouts[l].name, kept);
 	}
 }
 
