@@ -143,7 +143,7 @@ class Demo:
         expect(after == routes, f"the main table to stay as it was; it is now\n{''.join(after)}")
         say("after the start: identical, IPv4 and IPv6. Added beside them, for each family:")
         rules = [line for line in self.gw.run("ip rule").stdout.splitlines() if "proto 81" in line]
-        capture = [line for line in rules if "iif lan0" in line]
+        capture = [line for line in rules if "from all iif lan0 lookup 5260 proto" in line]
         expect(len(capture) == 1, f"one capture rule, but there are\n{rules}")
         say("one capture rule and its table")
         indent(capture[0])

@@ -537,6 +537,7 @@ def test_masquerade_of_others_goes_on(top):
     with serving(top.world, 4, 80):
         for port in (50100, 50101, 30100):
             assert talk(other, 4, WORLD[4], 80, bind=("", port)) == b"seen:hello"
+    assert talk(top.world, 4, GW[4], 50100) == "TimeoutError"  # a stranger still meets silence
 
 
 def test_gateway_change_is_followed(top):
