@@ -2,8 +2,6 @@
 #include "ctl/capture.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -105,6 +106,7 @@ static int open_dataplane(struct daemon *d)
 		.persist = true,
 		.fd = -1,
 	};
+	d->took_over = if_nametoindex(c->interface.name) != 0;
 	rc = tun_open(&tun_options, &tun);
 	if (rc < 0) {
 		say("%s: cannot open the TUN device: %s%s", c->interface.name, strerror(-rc),
@@ -149,7 +151,8 @@ static int open_dataplane(struct daemon *d)
 	else
 		say("cannot make the dataplane: %s", strerror(-rc));
 close_tun:
-	tun_unpersist(tun);
+	if (!d->took_over)
+		tun_unpersist(tun);
 	tun_close(tun);
 	return rc;
 }
@@ -277,10 +280,15 @@ static void take_down(struct daemon *d)
 	rpc_close(d->rpc);
 	links_watch_close(d->watch);
 	dataplane_destroy(d->dataplane);
+	if (d->capture && (d->was_up || !d->took_over)) {
+		if (capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) <
+		    0)
+			say("%s", error);
+	} else if (d->took_over && d->ifname[0]) {
+		/* A start over what a killed daemon left must not open what that keeps shut. */
+		say("what was there before stays and lets nothing out; `sluice down` removes it");
+	}
 	capture_free(d->capture);
-	if (d->ifname[0] &&
-	    capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) < 0)
-		say("%s", error);
 }
 
 static int block_signals(void)
@@ -338,6 +346,7 @@ static int run(struct daemon *d, const struct options *options)
 		say("%s is up: %zu IPv4 + %zu IPv6 prefixes, %u queues, offloads %s", d->ifname,
 		    table->count4, table->count6, dataplane_worker_count(d->dataplane),
 		    d->offloads);
+		d->was_up = true;
 		serve(d, signals);
 		say("%s: ending", d->ifname);
 		status = STATUS_OK;

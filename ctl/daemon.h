@@ -24,6 +24,8 @@ struct daemon {
 	char ifname[CONF_IFNAME_MAX];
 	uint64_t started_ms;
 	uint32_t generation;
+	bool took_over; /* the device was there before: a killed daemon's capture */
+	bool was_up;
 };
 
 /* What a reload did; the operator and the benchmark read the same numbers. */

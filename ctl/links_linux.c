@@ -28,7 +28,6 @@
 #include <linux/rtnetlink.h>
 
 #include "ctl/capture.h"
-#include "ctl/capture_plan.h"
 #include "ctl/links_neighbours.h"
 #include "ctl/links_routes.h"
 #include "ctl/netlink_linux.h"
@@ -188,7 +187,6 @@ static void add_subnet(struct link *link, const struct addr *address, uint8_t le
 {
 	struct prefix subnet = {.addr = *address, .len = len};
 
-	/* A subnet of one address is that address itself, unless it is a peer's. */
 	if (link->subnet_count == LINK_SUBNETS_MAX)
 		return;
 	if (address->version == 4) {
@@ -242,6 +240,7 @@ static int take_address(const struct nlmsghdr *message, void *data)
 		seen.local = seen.address;
 	if (!seen.has_address)
 		seen.address = seen.local;
+	/* A subnet of one address is that address itself, unless it is a peer's. */
 	host = head->ifa_prefixlen == (version == 4 ? 32 : 128) &&
 	       link_addr_compare(&seen.local, &seen.address) == 0;
 	for (unsigned i = 0; i < reading->watch->count; i++) {

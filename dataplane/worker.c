@@ -188,6 +188,11 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 		at6[i]->verdict = verdict6[i];
 }
 
+static bool opens_connection(const struct packet *p)
+{
+	return p->key.proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
 /*
  * A flow that an older table decided gets the new one's verdict. Returns the flow, or NULL if its
  * egress changed and it had to go.
@@ -213,27 +218,30 @@ static struct flow *renew(struct worker *w, const struct table *table, struct fl
 	return NULL;
 }
 
-/* Make the flow of a packet that the route cache does not know. */
+/*
+ * Make the flow of a packet that the route cache does not know. The port comes first: without one
+ * no other flow is evicted.
+ */
 static struct flow *admit(struct worker *w, const struct table *table, struct item *it)
 {
 	const struct packet *p = &it->packet;
 	uint16_t egress = table->verdicts[it->verdict].egress;
-	struct worker_egress *e = &w->egress[egress];
-	struct flow *f = flow_create(w->flows, &p->key, it->hash, w->now_ms);
+	struct nat *nat = w->egress[egress].nat;
+	uint32_t map = nat ? nat_acquire(nat, &p->key, w->now_ms) : FLOW_NAT_NONE;
+	struct flow *f;
 
+	count(&w->counters.flow_misses, 1);
+	if (nat && map == FLOW_NAT_NONE) {
+		it->reason = REASON_NO_PORT;
+		reject(w, p); /* RFC 5508, REQ-8 */
+		return NULL;
+	}
+	f = flow_create(w->flows, &p->key, it->hash, w->now_ms);
 	f->generation = table->generation;
 	f->verdict = it->verdict;
 	f->egress = egress;
-	f->nat = FLOW_NAT_NONE;
-	count(&w->counters.flow_misses, 1);
-	if (!e->nat)
-		return f;
-	f->nat = nat_acquire(e->nat, &p->key, w->now_ms);
-	if (f->nat != FLOW_NAT_NONE)
-		return f;
-	flow_remove(w->flows, f);
-	it->reason = REASON_NO_PORT;
-	return NULL;
+	f->nat = map;
+	return f;
 }
 
 /* The flow whose answer an ICMP error from the inner side is about, or NULL. */
@@ -291,14 +299,17 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 
 	/* Looked up again: admitting an earlier packet of the burst may have moved it. */
 	f = flow_find(w->flows, &p->key, it->hash, w->now_ms);
+	if (f && (f->seen & FLOW_DRAINING) && opens_connection(p)) {
+		flow_remove(w->flows, f); /* what drains is the old connection, not a new one */
+		f = NULL;
+	}
 	if (!it->decided && (!f || f->generation != table->generation)) {
 		it->verdict = lookup_one(table, &p->key);
 		it->decided = true;
 	}
 	if (f && f->generation != table->generation) {
 		f = renew(w, table, f, it->verdict);
-		if (!f && p->key.proto == PROTO_TCP &&
-		    (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
+		if (!f && p->key.proto == PROTO_TCP && !opens_connection(p)) {
 			reset_inner(w, p, true);
 			it->reason = REASON_EGRESS_CHANGED;
 			return 0;

@@ -141,7 +141,7 @@ class Demo:
         self.sluice = Sluice(self.gw, CONF, files=files)
         after = [self.gw.run(f"ip {family} route").stdout for family in ("-4", "-6")]
         expect(after == routes, f"the main table to stay as it was; it is now\n{''.join(after)}")
-        say("after the start: identical, IPv4 and IPv6. Added beside them, for each family:")
+        say("after the start: identical, IPv4 and IPv6. Beside them, for each family:")
         rules = [line for line in self.gw.run("ip rule").stdout.splitlines() if "proto 81" in line]
         capture = [line for line in rules if "from all iif lan0 lookup 5260 proto" in line]
         expect(len(capture) == 1, f"one capture rule, but there are\n{rules}")
@@ -207,7 +207,7 @@ class Demo:
             print(fmt.format(str(address), why.get("prefix") or "-", place, why["egress"],
                              f"{side}, {peer}"))
             expect(why["egress"] == ("direct" if inside else "vpn"),
-                   f"{address} {'inside' if inside else 'outside'} the list, so by the other egress")
+                   f"{address} to leave by the {'direct' if inside else 'vpn'} egress")
             expect(side == ("isp" if inside else "exit"),
                    f"{address} to arrive by {'the home ISP' if inside else 'the VPN'}")
             prefix = ipaddress.ip_network(why.get("prefix", "0.0.0.0/0"))

@@ -243,7 +243,7 @@ int perf_traffic(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct traffic_question q = {.port = TRAFFIC_PORT, .flows = 1, .ms = 1000};
-	double gbps;
+	double gbps = 0;
 	int c, rc;
 
 	signal(SIGPIPE, SIG_IGN);

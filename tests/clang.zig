@@ -203,7 +203,7 @@ fn addFindings(b: *Build, name: []const u8) Findings {
         \\case $code in
         \\0) : >"$out" ;;
         \\126 | 127) cat "$out" >&2; exit 1 ;; # it could not run
-        \\*) echo "exit code $code of: $*" >>"$out" ;;
+        \\*) [ -s "$out" ] || echo "exit code $code of: $*" >"$out" ;;
         \\esac
     );
     run.addArg("sh");

@@ -106,13 +106,21 @@ Test(ctl_capture, ports_text)
 
 Test(ctl_capture, ports_format_cuts_between_items)
 {
+	static const char whole[] = "100-200,300-400";
 	struct ports ports = {0};
-	char text[10];
 
 	ports_add(&ports, 100, 200);
 	ports_add(&ports, 300, 400);
-	cr_expect_eq(ports_format(&ports, text, sizeof text), 15);
-	cr_expect_str_eq(text, "100-200");
+	for (size_t size = 0; size <= sizeof whole; size++) {
+		char *text = malloc(size + !size); /* its end is guarded by the sanitizer */
+		const char *expected = size >= sizeof whole ? whole : size >= 8 ? "100-200" : "";
+
+		cr_assert_not_null(text);
+		cr_expect_eq(ports_format(&ports, text, size), sizeof whole - 1);
+		if (size > 0)
+			cr_expect_str_eq(text, expected, "%zu bytes: '%s'", size, text);
+		free(text);
+	}
 }
 
 Test(ctl_capture, ports_arithmetic)

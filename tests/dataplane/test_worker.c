@@ -536,6 +536,9 @@ Test(dataplane_worker, keep_drains_on_the_old_egress)
 	spec.src_port++;
 	inject_tun(&b, &spec, 0);
 	cr_assert(take_nic(&b, VPN, &p), "a new one does not");
+	spec.src_port--;
+	inject_tun(&b, &spec, 0);
+	cr_assert(take_nic(&b, VPN, &p), "nor does one from the old one's port");
 	close_bench(&b);
 }
 
