@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -31,7 +32,8 @@
 enum {
 	QUEUES_AUTO_MAX = 4,
 	LIST_FILES_MAX = 64,
-	TURN_MS = 1000, /* the control socket looks at its deadlines so often */
+	WORKER_NICE = -10, /* where it is allowed */
+	TURN_MS = 1000,    /* the control socket looks at its deadlines so often */
 };
 
 uint64_t daemon_now_ms(void)
@@ -68,7 +70,10 @@ static unsigned allowed_cpus(int *cpus, unsigned max)
 	return n;
 }
 
-/* Names each worker; pins it where every worker can have a core of its own. */
+/*
+ * Names each worker; puts it before ordinary programs, whose packets wait for it; pins it where
+ * every worker can have a core of its own.
+ */
 static void worker_begin(void *context, unsigned worker)
 {
 	const struct daemon *d = context;
@@ -80,6 +85,7 @@ static void worker_begin(void *context, unsigned worker)
 
 	snprintf(name, sizeof(name), "sluice/%u", worker);
 	pthread_setname_np(pthread_self(), name);
+	setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
 	if (workers < 2 || workers > n)
 		return;
 	CPU_ZERO(&set);

@@ -29,6 +29,7 @@ enum {
 	RUNS_DEFAULT = 5,
 	MS_DEFAULT = 1000,
 	CONF_MAX = 1024,
+	QUEUES_MAX = 4,
 };
 
 struct options {
@@ -97,18 +98,16 @@ static const char *daemon_path(char *out, size_t size)
 
 static int start_daemon(struct setup *s, unsigned queues)
 {
-	char path[512], conf[CONF_MAX], number[16] = "auto";
+	char path[512], conf[CONF_MAX];
 	const char *program = daemon_path(path, sizeof(path));
 	int fd, n;
 
-	if (queues)
-		snprintf(number, sizeof(number), "%u", queues);
 	n = snprintf(conf, sizeof(conf),
-		     "[Interface]\nName = sluice0\nAddress = 10.66.0.1/24\nQueues = %s\n"
+		     "[Interface]\nName = sluice0\nAddress = 10.66.0.1/24\nQueues = %u\n"
 		     "Capture = forward\nFrom = lan0\nMTU = 1500\n"
 		     "[Egress direct]\nType = interface\nInterface = eth0\n"
 		     "[Default]\nEgress = direct\n",
-		     number);
+		     queues);
 	snprintf(s->conf, sizeof(s->conf), "/tmp/sluice-perf.XXXXXX");
 	fd = mkstemp(s->conf);
 	if (fd < 0)
@@ -232,6 +231,14 @@ static int measure(struct setup *s, const struct options *o, unsigned flows, boo
 	return 0;
 }
 
+/* What the daemon takes by itself. */
+static unsigned queues_default(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cores < 1 ? 1 : cores > QUEUES_MAX ? QUEUES_MAX : (unsigned)cores;
+}
+
 static int take_options(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
@@ -274,7 +281,7 @@ static int take_options(int argc, char **argv, struct options *o)
 
 int perf_path(int argc, char **argv)
 {
-	struct options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .queues = 1};
+	struct options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .queues = queues_default()};
 	static const unsigned flows[] = {1, 4};
 	struct setup s = {0};
 	int rc = take_options(argc, argv, &o);

@@ -26,6 +26,7 @@ enum {
 	LINKS_A_TABLE = 20,
 	TURNS_MIN = 2000, /* of each reader */
 	TURNS_MAX = 10000000,
+	PLANTED_S = 60, /* a reader of freed memory may never come to an end */
 };
 
 static bool skip_waiting; /* for the function below, which the linker puts before liburcu's */
@@ -137,8 +138,10 @@ int main(int argc, char **argv)
 	int status = 0;
 	pid_t pid;
 
-	if (plant)
+	if (plant) {
+		alarm(PLANTED_S);
 		return run(true) ? 0 : 1;
+	}
 	/* A process of its own, before there are threads; only its exit code is of interest. */
 	pid = fork();
 	if (pid < 0)
@@ -146,6 +149,7 @@ int main(int argc, char **argv)
 	if (pid == 0) {
 		if (!freopen("/dev/null", "w", stderr))
 			abort();
+		setenv("TSAN_OPTIONS", "halt_on_error=1:suppressions=tests/tsan.supp", 1);
 		execl("/proc/self/exe", argv[0], "--plant", (char *)NULL);
 		_exit(0);
 	}
