@@ -149,6 +149,7 @@ pub fn build(b: *Build) void {
 
     install(b, chosen, cdb);
     addPrograms(b, chosen, fast);
+    addMan(b);
     addTests(b, debug, fast, thread);
     addCross(b, common.stamp);
 }
@@ -166,6 +167,19 @@ fn install(b: *Build, kit: Kit, cdb: *Step) void {
     if (kit.sluice) |exe| b.installArtifact(exe);
     if (kit.perf) |exe| b.installArtifact(exe);
     b.getInstallStep().dependOn(cdb);
+}
+
+/// docs/NAME.SECTION.scd becomes share/man/manSECTION/NAME.SECTION.
+fn addMan(b: *Build) void {
+    const step = b.step("man", "Install the man pages (scdoc)");
+    for (list(b, "docs", ".scd")) |file| {
+        const page = std.fs.path.stem(file);
+        const run = b.addSystemCommand(&.{"scdoc"});
+        run.setStdIn(.{ .lazy_path = b.path(file) });
+        run.setName(b.fmt("scdoc {s}", .{file}));
+        const path = b.fmt("share/man/man{s}/{s}", .{ std.fs.path.extension(page)[1..], page });
+        step.dependOn(&b.addInstallFile(run.captureStdOut(.{}), path).step);
+    }
 }
 
 // Steps that hand the terminal to a program.
@@ -245,7 +259,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
 
     addSuites(b, "test", "Run all of the next six, whatever fails", all);
     addSuites(b, "test-tidy", "Check the rules of the house (tests/tidy/tidy.py)", tidy);
-    addSuites(b, "lint", "Check with clang-format-14, clang-tidy-14 and zig fmt", lint);
+    addSuites(b, "lint", "Check with clang-format-14, clang-tidy-14, zig fmt and scdoc", lint);
     addSuites(b, "test-unit", "Run the unit tests, debug and fast; its options after --", unit);
     addSuites(b, "test-stress", "Run the stress programs (tests/stress), debug", stress);
     addSuites(b, "test-seeds", "Run each fuzz target on its seeds (tests/fuzz), debug", seeds);
@@ -589,7 +603,7 @@ pub fn sources(b: *Build, dir: []const u8) []const []const u8 {
 
 /// The files under a folder in name order, none if there is no such folder. A file that is added or
 /// removed is noticed by the next build.
-fn list(b: *Build, dir: []const u8, suffix: []const u8) []const []const u8 {
+pub fn list(b: *Build, dir: []const u8, suffix: []const u8) []const []const u8 {
     var names: std.ArrayList([]const u8) = .empty;
     walk(b, dir, suffix, &names);
     std.mem.sort([]const u8, names.items, {}, struct {

@@ -112,8 +112,9 @@ static struct nlmsghdr *route_request(struct netlink *netlink, unsigned type, un
 	head->rtm_table = RT_TABLE_UNSPEC; /* RTA_TABLE says it */
 	head->rtm_protocol = CAPTURE_PROTOCOL;
 	head->rtm_type = types[route->type];
-	head->rtm_scope =
-		unicast && route->gateway.version == 0 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	head->rtm_scope = unicast && route->gateway.version == 0 && route->dst.len > 0
+				  ? RT_SCOPE_LINK
+				  : RT_SCOPE_UNIVERSE;
 	if (route->dst.addr.version == 6)
 		head->rtm_scope = RT_SCOPE_UNIVERSE;
 	mnl_attr_put_u32(message, RTA_TABLE, route->table);

@@ -122,6 +122,7 @@ static int open_dataplane(struct daemon *d)
 		return rc;
 	}
 	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
+	d->ifindex = if_nametoindex(d->ifname);
 	snprintf(d->offloads, sizeof(d->offloads), "%s", tun_offloads(tun));
 	rc = capture_up(c, d->ifname, &d->capture, error);
 	if (rc < 0) {
@@ -170,6 +171,24 @@ _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX,
 	       "configuration and dataplane use the same numbers");
 
+/* An interface that was made anew (another VPN's client started again) must be opened anew. */
+static void reopen_egresses(struct daemon *d, const struct links *links)
+{
+	for (unsigned i = 0; i < links->count; i++) {
+		unsigned now = links->link[i].ifindex;
+		int rc;
+
+		if (now == 0 || now == d->opened[i])
+			continue;
+		rc = d->opened[i] == 0 ? 0 : dataplane_reopen_egress(d->dataplane, i);
+		if (rc < 0)
+			say("egress %s: interface %s: %s", d->conf.egresses[i].name,
+			    d->conf.egresses[i].interface, strerror(-rc));
+		else
+			d->opened[i] = now;
+	}
+}
+
 static int publish_links(struct daemon *d)
 {
 	char error[CAPTURE_ERROR_MAX];
@@ -180,6 +199,7 @@ static int publish_links(struct daemon *d)
 		say("links: %s", strerror(-rc));
 		return rc;
 	}
+	reopen_egresses(d, links);
 	if (capture_update_replies(d->capture, links, error) < 0)
 		say("%s", error);
 	dataplane_publish_links(d->dataplane, links);
@@ -249,7 +269,8 @@ static void resolve_wishes(struct daemon *d)
 		links_watch_resolve(d->watch, egress, &via);
 }
 
-static void serve(struct daemon *d, int signals)
+/* Returns whether it ends because it was told to. */
+static bool serve(struct daemon *d, int signals)
 {
 	enum { SIGNALS, NETLINK, WISHES, SOCKET, FDS };
 	struct pollfd fds[FDS] = {
@@ -262,9 +283,11 @@ static void serve(struct daemon *d, int signals)
 
 	for (;;) {
 		if (poll(fds, FDS, TURN_MS) < 0 && errno != EINTR)
-			return;
+			return false;
 		if (fds[SIGNALS].revents && take_signal(d, signals))
-			return;
+			return true;
+		if (if_nametoindex(d->ifname) != d->ifindex)
+			return false;
 		if (fds[NETLINK].revents) {
 			changed = false;
 			if (links_watch_process(d->watch, &changed) == 0 && changed)
@@ -286,11 +309,11 @@ static void take_down(struct daemon *d)
 	rpc_close(d->rpc);
 	links_watch_close(d->watch);
 	dataplane_destroy(d->dataplane);
-	if (d->capture && (d->was_up || !d->took_over)) {
+	if (d->capture && !d->lost && (d->was_up || !d->took_over)) {
 		if (capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) <
 		    0)
 			say("%s", error);
-	} else if (d->took_over && d->ifname[0]) {
+	} else if (d->took_over && !d->lost && d->ifname[0]) {
 		/* A start over what a killed daemon left must not open what that keeps shut. */
 		say("what was there before stays and lets nothing out; `sluice down` removes it");
 	}
@@ -353,9 +376,15 @@ static int run(struct daemon *d, const struct options *options)
 		    table->count4, table->count6, dataplane_worker_count(d->dataplane),
 		    d->offloads);
 		d->was_up = true;
-		serve(d, signals);
-		say("%s: ending", d->ifname);
-		status = STATUS_OK;
+		if (serve(d, signals)) {
+			say("%s: ending", d->ifname);
+			status = STATUS_OK;
+		} else {
+			d->lost = true; /* so that capture stays: fail closed */
+			say("%s was removed; what is captured is unreachable until the next "
+			    "start, or `sluice down`",
+			    d->ifname);
+		}
 	}
 	take_down(d);
 	daemon_forget_lists(d);

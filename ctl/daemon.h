@@ -22,10 +22,13 @@ struct daemon {
 	time_t *loaded;      /* when each of them was read */
 	char offloads[64];
 	char ifname[CONF_IFNAME_MAX];
+	unsigned ifindex;              /* of the TUN */
+	unsigned opened[EGRESSES_MAX]; /* index of the interface that each egress has open */
 	uint64_t started_ms;
 	uint32_t generation;
 	bool took_over; /* the device was there before: a killed daemon's capture */
 	bool was_up;
+	bool lost; /* somebody removed the TUN */
 };
 
 /* What a reload did; the operator and the benchmark read the same numbers. */

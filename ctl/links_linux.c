@@ -294,6 +294,8 @@ static int read_gateway(struct links_watch *watch, struct watched *watched, uint
 			const struct addr *fixed, struct addr *gateway)
 {
 	struct addr found = *fixed;
+	const struct addr all = addr_from_bytes(version, (uint8_t[16]){0});
+	bool all_on_link = false;
 	int rc = 0;
 
 	if (watched->link.ifindex == 0 || !watched->link.up || !watched->link.ethernet) {
@@ -302,9 +304,11 @@ static int read_gateway(struct links_watch *watch, struct watched *watched, uint
 	}
 	if (fixed->version == 0)
 		rc = links_routes_gateway(watch->netlink, version, watched->link.ifindex,
-					  watch->capture_table, &found);
+					  watch->capture_table, &found, &all_on_link);
 	if (rc != 0)
 		return rc;
+	if (all_on_link)
+		add_subnet(&watched->link, &all, 0);
 	if (found.version != 0 || !is_on_link(&watched->link, gateway))
 		*gateway = found;
 	return 0;
@@ -412,6 +416,19 @@ static void ask_for_gateways(struct links_watch *watch)
 
 /* ---- news ---- */
 
+/* Whether a route that is no default route may be what an egress waits for. */
+static bool lacks_gateway(const struct links_watch *watch, uint8_t family)
+{
+	for (unsigned i = 0; i < watch->count; i++) {
+		const struct link *link = &watch->watched[i].link;
+		const struct addr *gateway = family == AF_INET ? &link->gateway4 : &link->gateway6;
+
+		if (link->ifindex != 0 && link->ethernet && gateway->version == 0)
+			return true;
+	}
+	return false;
+}
+
 static void take_news(struct links_watch *watch, const struct nlmsghdr *message)
 {
 	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
@@ -440,7 +457,8 @@ static void take_news(struct links_watch *watch, const struct nlmsghdr *message)
 		break;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		if (route->rtm_dst_len == 0 && route->rtm_protocol != CAPTURE_PROTOCOL)
+		if (route->rtm_protocol != CAPTURE_PROTOCOL &&
+		    (route->rtm_dst_len == 0 || lacks_gateway(watch, route->rtm_family)))
 			watch->look_routes = true;
 		break;
 	case RTM_NEWNEIGH:
@@ -502,8 +520,9 @@ static int read_neighbours(struct links_watch *watch)
 static int look(struct links_watch *watch)
 {
 	bool links = watch->look_links;
-	bool addresses = links || watch->look_addresses;
-	bool routes = addresses || watch->look_routes;
+	/* Addresses with routes: a route may put everything on the link. */
+	bool addresses = links || watch->look_addresses || watch->look_routes;
+	bool routes = addresses;
 	bool neighbours = links || watch->look_neighbours;
 	int rc = 0;
 

@@ -8,15 +8,7 @@
 
 #include "ctl/capture.h"
 #include "ctl/capture_plan.h"
-
-struct search {
-	uint8_t version;
-	unsigned ifindex;
-	uint32_t capture_table;
-	struct addr best; /* version 0: none yet */
-	bool best_is_main;
-	uint32_t best_metric;
-};
+#include "dataplane/links.h"
 
 /* What a route message says of the interface that is looked for. */
 struct way {
@@ -24,6 +16,15 @@ struct way {
 	uint32_t metric;
 	unsigned ifindex;
 	struct addr gateway;
+};
+
+struct search {
+	uint8_t version;
+	unsigned ifindex;
+	uint32_t capture_table;
+	struct way best;   /* table 0: none yet */
+	struct addr other; /* gateway of routes to somewhere, if they have only one */
+	bool others_differ;
 };
 
 static void read_gateway(const struct nlattr *attribute, uint8_t version, struct addr *out)
@@ -84,34 +85,41 @@ static void read_way(const struct nlmsghdr *message, const struct search *search
 	}
 }
 
+static bool is_better(const struct way *way, const struct way *best)
+{
+	bool is_main = way->table == RT_TABLE_MAIN, best_is_main = best->table == RT_TABLE_MAIN;
+
+	if (best->table == RT_TABLE_UNSPEC || is_main != best_is_main)
+		return best->table == RT_TABLE_UNSPEC || is_main;
+	return way->metric < best->metric;
+}
+
 static int take_route(const struct nlmsghdr *message, void *data)
 {
 	struct search *search = data;
 	const struct rtmsg *head = mnl_nlmsg_get_payload(message);
 	struct way way = {.table = head->rtm_table};
-	bool is_main, better;
 
-	if (message->nlmsg_type != RTM_NEWROUTE || head->rtm_dst_len != 0 ||
-	    head->rtm_type != RTN_UNICAST || head->rtm_protocol == CAPTURE_PROTOCOL ||
+	if (message->nlmsg_type != RTM_NEWROUTE || head->rtm_type != RTN_UNICAST ||
+	    head->rtm_protocol == CAPTURE_PROTOCOL ||
 	    head->rtm_family != (search->version == 4 ? AF_INET : AF_INET6))
 		return 0;
 	read_way(message, search, &way);
-	if (way.ifindex != search->ifindex || way.gateway.version == 0 ||
-	    plan_has_table(search->capture_table, way.table))
+	if (way.ifindex != search->ifindex || plan_has_table(search->capture_table, way.table))
 		return 0;
-	is_main = way.table == RT_TABLE_MAIN;
-	better = search->best.version == 0 || (is_main && !search->best_is_main) ||
-		 (is_main == search->best_is_main && way.metric < search->best_metric);
-	if (better) {
-		search->best = way.gateway;
-		search->best_is_main = is_main;
-		search->best_metric = way.metric;
-	}
+	if (head->rtm_dst_len == 0 && is_better(&way, &search->best))
+		search->best = way;
+	if (head->rtm_dst_len == 0 || way.gateway.version == 0)
+		return 0;
+	if (search->other.version == 0)
+		search->other = way.gateway;
+	else if (link_addr_compare(&search->other, &way.gateway) != 0)
+		search->others_differ = true;
 	return 0;
 }
 
 int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifindex,
-			 uint32_t capture_table, struct addr *out)
+			 uint32_t capture_table, struct addr *out, bool *all_on_link)
 {
 	struct search search = {
 		.version = version, .ifindex = ifindex, .capture_table = capture_table};
@@ -125,7 +133,11 @@ int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifin
 	rc = netlink_dump(netlink, message, take_route, &search);
 	if (rc == -EOPNOTSUPP || rc == -ENODEV) /* no such family, or the interface has just gone */
 		rc = 0;
-	if (rc == 0)
-		*out = search.best;
-	return rc;
+	if (rc != 0)
+		return rc;
+	*out = search.best.gateway;
+	*all_on_link = search.best.table != RT_TABLE_UNSPEC && search.best.gateway.version == 0;
+	if (search.best.table == RT_TABLE_UNSPEC && !search.others_differ)
+		*out = search.other;
+	return 0;
 }

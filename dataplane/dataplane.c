@@ -15,7 +15,9 @@ struct dataplane {
 	struct routes *routes;
 	struct tun *tun;
 	struct nic *nics[EGRESSES_MAX];
-	struct egress_options egresses[EGRESSES_MAX]; /* interface names are not kept */
+	struct egress_options egresses[EGRESSES_MAX];
+	char interfaces[EGRESSES_MAX][TUN_NAME_MAX]; /* what egresses[].interface points to */
+	uint32_t mark;
 	unsigned egress_count;
 	unsigned worker_count;
 	unsigned started; /* workers whose threads run */
@@ -140,22 +142,28 @@ free_worker:
 	return rc;
 }
 
-static int open_nics(struct dataplane *d, uint32_t mark, int *failed)
+static int open_nic(const struct dataplane *d, unsigned egress, struct nic **out)
+{
+	const struct egress_options *e = &d->egresses[egress];
+	struct nic_options options = {
+		.name = e->interface,
+		.queues = d->worker_count,
+		.port_first = e->port_first,
+		.slice = (uint16_t)slice_size(e, d->worker_count),
+		.mark = d->mark,
+	};
+
+	return nic_open(&options, out);
+}
+
+static int open_nics(struct dataplane *d, int *failed)
 {
 	for (unsigned i = 0; i < d->egress_count; i++) {
-		const struct egress_options *e = &d->egresses[i];
-		struct nic_options options = {
-			.name = e->interface,
-			.queues = d->worker_count,
-			.port_first = e->port_first,
-			.slice = (uint16_t)slice_size(e, d->worker_count),
-			.mark = mark,
-		};
 		int rc;
 
-		if (e->type != EGRESS_INTERFACE)
+		if (d->egresses[i].type != EGRESS_INTERFACE)
 			continue;
-		rc = nic_open(&options, &d->nics[i]);
+		rc = open_nic(d, i, &d->nics[i]);
 		if (rc < 0) {
 			*failed = (int)i;
 			return rc;
@@ -172,7 +180,7 @@ static bool options_valid(const struct dataplane_options *o)
 		const struct egress_options *e = &o->egresses[i];
 
 		if (e->type == EGRESS_INTERFACE &&
-		    (!e->interface ||
+		    (!e->interface || strlen(e->interface) >= TUN_NAME_MAX ||
 		     (e->nat && (e->port_first == 0 || e->port_last < e->port_first ||
 				 slice_size(e, tun_queue_count(o->tun)) == 0))))
 			return false;
@@ -196,20 +204,26 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
 	d->wish_pipe[0] = d->wish_pipe[1] = -1;
 	d->worker_count = tun_queue_count(options->tun);
 	d->egress_count = options->egress_count;
+	d->mark = options->mark;
 	memcpy(d->egresses, options->egresses, d->egress_count * sizeof(d->egresses[0]));
+	for (unsigned i = 0; i < d->egress_count; i++) {
+		if (d->egresses[i].type != EGRESS_INTERFACE)
+			continue;
+		memcpy(d->interfaces[i], d->egresses[i].interface,
+		       strlen(d->egresses[i].interface));
+		d->egresses[i].interface = d->interfaces[i];
+	}
 	d->workers = calloc(d->worker_count, sizeof(d->workers[0]));
 	d->routes = routes_create();
 	rc = d->workers && d->routes ? pipe_open(d->wish_pipe) : -ENOMEM;
 	if (rc == 0)
-		rc = open_nics(d, options->mark, failed);
+		rc = open_nics(d, failed);
 	for (unsigned i = 0; rc == 0 && i < d->worker_count; i++)
 		rc = worker_create(d, i, options, &d->workers[i]);
 	if (rc < 0) {
 		dataplane_destroy(d);
 		return rc;
 	}
-	for (unsigned i = 0; i < d->egress_count; i++)
-		d->egresses[i].interface = NULL; /* the caller's */
 	d->tun = options->tun;
 	*out = d;
 	return 0;
@@ -220,7 +234,10 @@ int dataplane_start(struct dataplane *d)
 	CHECK(route_table_control(d->routes) && route_links_control(d->routes));
 	for (; d->started < d->worker_count; d->started++) {
 		struct worker *w = d->workers[d->started];
-		int rc = pthread_create(&w->thread, NULL, worker_main, w);
+		int rc;
+
+		__atomic_store_n(&w->stop, 0, __ATOMIC_RELAXED);
+		rc = pthread_create(&w->thread, NULL, worker_main, w);
 
 		if (rc != 0) {
 			dataplane_stop(d);
@@ -238,6 +255,30 @@ void dataplane_stop(struct dataplane *d)
 	}
 	for (; d->started > 0; d->started--)
 		pthread_join(d->workers[d->started - 1]->thread, NULL);
+}
+
+int dataplane_reopen_egress(struct dataplane *d, unsigned egress)
+{
+	bool running = d->started > 0;
+	struct nic *nic;
+	int rc;
+
+	CHECK(egress < d->egress_count);
+	if (d->egresses[egress].type != EGRESS_INTERFACE)
+		return 0;
+	rc = open_nic(d, egress, &nic);
+	if (rc < 0)
+		return rc;
+	dataplane_stop(d);
+	nic_close(d->nics[egress]);
+	d->nics[egress] = nic;
+	for (unsigned i = 0; i < d->worker_count; i++) {
+		struct worker_egress *e = &d->workers[i]->egress[egress];
+
+		e->nic = nic_queue_at(nic, i);
+		e->ethernet = nic_is_ethernet(nic);
+	}
+	return running ? dataplane_start(d) : 0;
 }
 
 void dataplane_destroy(struct dataplane *d)

@@ -63,6 +63,14 @@ struct dataplane;
  */
 int dataplane_create(const struct dataplane_options *options, struct dataplane **out, int *failed);
 
+/*
+ * Open the interface of an egress anew: it was removed and made again, and the old sockets are
+ * dead. The workers pause meanwhile; flows and translations stay.
+ *
+ * Errors: -EAGAIN, -ENOMEM, or as nic_open; the egress then is as it was
+ */
+int dataplane_reopen_egress(struct dataplane *dataplane, unsigned egress);
+
 /* Start the workers. A table and links must have been published. Errors: -EAGAIN, -ENOMEM */
 int dataplane_start(struct dataplane *dataplane);
 

@@ -25,6 +25,7 @@ enum {
 	TAG_SHIFT = 48,
 	TAG_EMPTY = 0,
 	LINE_BYTES = 64,
+	EVICT_SETS = 16,
 	/* Sets and slots stay far inside an unsigned; nobody has memory for more. */
 	CAPACITY_MAX = 1 << 28,
 };
@@ -43,6 +44,7 @@ struct flow_table {
 	void *context;
 	size_t count;
 	size_t sweep_set;
+	size_t evict_set;
 };
 
 struct flow_table *flow_table_create(size_t capacity, uint64_t seed, flow_release_fn *release,
@@ -234,6 +236,33 @@ struct flow *flow_create(struct flow_table *table, const struct flow_key *key, u
 	table->counters[slot] = (struct flow_counters){.created_ms = now_ms};
 	table->count++;
 	return &table->flows[slot];
+}
+
+bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
+			   uint64_t now_ms)
+{
+	size_t best = SIZE_MAX;
+
+	for (unsigned i = 0; i < EVICT_SETS && best == SIZE_MAX; i++) {
+		size_t first = table->evict_set * WAYS;
+
+		table->evict_set = (table->evict_set + 1) & table->set_mask;
+		for (size_t slot = first; slot < first + WAYS; slot++) {
+			const struct flow *f = &table->flows[slot];
+
+			if (table->tags[slot] == TAG_EMPTY || (f->seen & FLOW_SEEN_IN) ||
+			    f->nat == FLOW_NAT_NONE || f->egress != egress ||
+			    f->key.proto != like->proto || f->key.version != like->version)
+				continue;
+			if (best == SIZE_MAX ||
+			    idle_ms(f, now_ms) > idle_ms(&table->flows[best], now_ms))
+				best = slot;
+		}
+	}
+	if (best == SIZE_MAX)
+		return false;
+	drop(table, best);
+	return true;
 }
 
 void flow_remove(struct flow_table *table, struct flow *flow)

@@ -91,6 +91,14 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uin
 struct flow *flow_create(struct flow_table *table, const struct flow_key *key, uint64_t hash,
 			 uint64_t now_ms);
 
+/*
+ * Give up a flow that nothing ever answered, of the protocol and family of `like`, with a
+ * translation by an egress: ports are short. A few sets are looked at; the flow idle longest goes.
+ *
+ * Returns: whether there was one
+ */
+bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
+			   uint64_t now_ms);
 void flow_remove(struct flow_table *table, struct flow *flow);
 
 struct flow_counters *flow_counters(struct flow_table *table, const struct flow *flow);

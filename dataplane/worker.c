@@ -25,6 +25,7 @@
 #include "dataplane/rewrite.h"
 
 enum {
+	EVICTIONS_MAX = 4,      /* for want of a port */
 	SWEEP_MS = 10,          /* how often a piece of the flow table is looked through... */
 	SWEEP_ROUND_MS = 10000, /* ...so that all of it is in this time */
 	SLEEP_MS = 1000,        /* longest sleep: idle flows still expire */
@@ -220,7 +221,7 @@ static struct flow *renew(struct worker *w, const struct table *table, struct fl
 
 /*
  * Make the flow of a packet that the route cache does not know. The port comes first: without one
- * no other flow is evicted.
+ * no other flow is evicted. When ports are short, flows that nothing answered give theirs up.
  */
 static struct flow *admit(struct worker *w, const struct table *table, struct item *it)
 {
@@ -229,6 +230,13 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 	struct nat *nat = w->egress[egress].nat;
 	uint32_t map = nat ? nat_acquire(nat, &p->key, w->now_ms) : FLOW_NAT_NONE;
 	struct flow *f;
+
+	/* One flow's end need not free a port: others may share its mapping. */
+	for (unsigned i = 0; nat && map == FLOW_NAT_NONE && i < EVICTIONS_MAX; i++) {
+		if (!flow_evict_unanswered(w->flows, &p->key, egress, w->now_ms))
+			break;
+		map = nat_acquire(nat, &p->key, w->now_ms);
+	}
 
 	count(&w->counters.flow_misses, 1);
 	if (nat && map == FLOW_NAT_NONE) {
@@ -666,6 +674,8 @@ static void wait_for_work(struct worker *w)
 	began = now_ns();
 	count(&w->counters.sleeps, 1);
 	poll(fds, n, pending_count(w->pending) ? SWEEP_MS : SLEEP_MS);
+	if (fds[1].revents & (POLLERR | POLLNVAL))
+		poll(fds, 1, SLEEP_MS); /* the device was removed: there is nothing to serve */
 	if (fds[0].revents && read(w->wake[0], drain, sizeof(drain)) < 0)
 		drain[0] = 0; /* somebody woke us; why is seen in the loop */
 

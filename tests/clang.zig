@@ -15,6 +15,7 @@ const models = root.models;
 const partSources = root.partSources;
 const unitSources = root.unitSources;
 const isUtunTest = root.isUtunTest;
+const list = root.list;
 const fuzzTargets = root.fuzzTargets;
 const isCanary = root.isCanary;
 const fuzzName = root.fuzzName;
@@ -155,15 +156,25 @@ pub fn lintSuites(b: *Build) []const Suite {
     const tidied = b.addSystemCommand(&.{"cat"});
     for (allFiles(b, ".c")) |f| tidied.addFileArg(addTidy(b, f));
 
+    const pages = b.addSystemCommand(&.{"cat"});
+    for (list(b, "docs", ".scd")) |f| {
+        const page = addFindings(b, b.fmt("scdoc {s}", .{f}));
+        page.run.addArgs(&.{ "sh", "-c", "scdoc <\"$1\"", "sh" });
+        page.run.addFileArg(b.path(f));
+        pages.addFileArg(page.file);
+    }
+
     const words = wordList(b, &.{
         .{ .path = zig_fmt.file },
         .{ .path = format.file },
         .{ .path = tidied.captureStdOut(.{}) },
+        .{ .path = pages.captureStdOut(.{}) },
     });
     return suiteList(b, &.{
         .{ .kind = .report, .name = "lint zig fmt", .words = words[0..1] },
         .{ .kind = .report, .name = "lint clang-format", .words = words[1..2] },
         .{ .kind = .report, .name = "lint clang-tidy", .words = words[2..3] },
+        .{ .kind = .report, .name = "lint scdoc", .words = words[3..4] },
     });
 }
 
