@@ -13,51 +13,21 @@
 #include "dataplane/worker.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "dataplane/chores.h"
 #include "dataplane/inspect.h"
 #include "dataplane/links.h"
 #include "dataplane/reject.h"
 #include "dataplane/rewrite.h"
 
 enum {
-	EVICTIONS_MAX = 4,      /* for want of a port */
-	SWEEP_MS = 10,          /* how often a piece of the flow table is looked through... */
-	SWEEP_ROUND_MS = 10000, /* ...so that all of it is in this time */
-	SLEEP_MS = 1000,        /* longest sleep: idle flows still expire */
-	SPIN_NS_MAX = 50000,
-	SPIN_NS_MIN = 2000,
+	EVICTIONS_MAX = 4,   /* for want of a port */
 	REPLIES_PER_MS = 10, /* answers a worker gives, at most */
 	REPLIES_BURST = 1000,
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Counters have one writer; the control thread reads them racily, each whole. */
-static inline void count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-}
-
-static inline void set(uint64_t *counter, uint64_t value)
-{
-	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
-}
-
-static void drop(struct worker *w, enum reason reason, unsigned packets)
-{
-	count(&w->counters.drops[reason], packets);
-}
 
 /* ---- Answers and the way back into the TUN ---- */
 
@@ -68,7 +38,7 @@ static void send_to_tun(struct worker *w)
 	if (w->to_tun_count == 0)
 		return;
 	taken = tun_send_burst(w->tun, w->to_tun, w->to_tun_count);
-	drop(w, REASON_TUN_BUSY, w->to_tun_count - taken);
+	worker_drop(w, REASON_TUN_BUSY, w->to_tun_count - taken);
 	w->to_tun_count = 0;
 	w->reply_count = 0;
 }
@@ -92,8 +62,8 @@ static void reply_push(struct worker *w, struct buf *reply)
 	w->reply_tokens--;
 	w->reply_count++;
 	w->to_tun[w->to_tun_count++] = reply;
-	count(&w->counters.packets_out, 1);
-	count(&w->counters.bytes_out, reply->len);
+	worker_count(&w->counters.packets_out, 1);
+	worker_count(&w->counters.bytes_out, reply->len);
 }
 
 static void reject(struct worker *w, const struct packet *p)
@@ -207,14 +177,14 @@ static struct flow *renew(struct worker *w, const struct table *table, struct fl
 	f->verdict = verdict;
 	if (egress == f->egress) {
 		f->seen &= (uint8_t)~FLOW_DRAINING;
-		count(&w->counters.flow_renewed, 1);
+		worker_count(&w->counters.flow_renewed, 1);
 		return f;
 	}
 	if (w->on_change == ON_CHANGE_KEEP) {
 		f->seen |= FLOW_DRAINING;
 		return f;
 	}
-	count(&w->counters.flow_moved, 1);
+	worker_count(&w->counters.flow_moved, 1);
 	flow_remove(w->flows, f);
 	return NULL;
 }
@@ -238,7 +208,7 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 		map = nat_acquire(nat, &p->key, w->now_ms);
 	}
 
-	count(&w->counters.flow_misses, 1);
+	worker_count(&w->counters.flow_misses, 1);
 	if (nat && map == FLOW_NAT_NONE) {
 		it->reason = REASON_NO_PORT;
 		reject(w, p); /* RFC 5508, REQ-8 */
@@ -291,10 +261,13 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 		return egress;
 	case PACKET_ICMP_ERROR:
 		f = flow_of_error(w, p);
-		if (f) {
-			*flow = f;
-			return f->egress;
+		if (f && f->generation != table->generation) {
+			f = renew(w, table, f, lookup_one(table, &f->key));
+			it->reason = f ? REASON_NONE : REASON_EGRESS_CHANGED;
 		}
+		*flow = f;
+		if (f || it->reason != REASON_NONE)
+			return f ? f->egress : 0;
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = table->verdicts[it->verdict].egress;
@@ -323,7 +296,7 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 			return 0;
 		}
 	} else if (f) {
-		count(&w->counters.flow_hits, 1);
+		worker_count(&w->counters.flow_hits, 1);
 	}
 	if (!f)
 		f = admit(w, table, it);
@@ -364,8 +337,8 @@ static enum reason enqueue(struct worker *w, const struct link *link, unsigned e
 	switch (e->ethernet ? link_next_hop(link, &dst, &via, p->buf->next_hop) : LINK_HOP_OK) {
 	case LINK_HOP_OK:
 		e->out[e->out_count++] = p->buf;
-		count(&w->counters.egress[egress].packets_out, packet_segments(p));
-		count(&w->counters.egress[egress].bytes_out, p->buf->len);
+		worker_count(&w->counters.egress[egress].packets_out, packet_segments(p));
+		worker_count(&w->counters.egress[egress].bytes_out, p->buf->len);
 		return REASON_NONE;
 	case LINK_HOP_UNRESOLVED:
 		if (!pending_add(w->pending, p->buf, egress, &via, w->now_ms, &first))
@@ -455,7 +428,7 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 			}
 		}
 		if (it->reason != REASON_NONE)
-			drop(w, it->reason, segments);
+			worker_drop(w, it->reason, segments);
 	}
 	for (unsigned i = 0; i < w->egress_count; i++) {
 		struct worker_egress *e = &w->egress[i];
@@ -463,7 +436,7 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		if (e->out_count == 0)
 			continue;
 		unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
-		drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
+		worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
 		e->out_count = 0;
 	}
 	send_to_tun(w);
@@ -480,9 +453,9 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 		struct item *it = &w->items[i];
 
 		it->reason = packet_parse(&w->bufs[i], &it->packet);
-		count(&w->counters.packets_in,
-		      it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
-		count(&w->counters.bytes_in, w->bufs[i].len);
+		worker_count(&w->counters.packets_in,
+			     it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
+		worker_count(&w->counters.bytes_in, w->bufs[i].len);
 	}
 	if (n) {
 		decide_burst(w, table, n);
@@ -568,7 +541,14 @@ static enum reason return_packet(struct worker *w, const struct table *table,
 	memcpy(inner, map->inner, sizeof(inner));
 	inner_port = map->inner_port;
 	if (f->generation != table->generation) {
-		f = renew(w, table, f, lookup_one(table, &key));
+		uint16_t verdict = lookup_one(table, &key);
+
+		/*
+		 * A question from before the reload may still be answered: the next one moves the
+		 * flow. TCP is told at once.
+		 */
+		if (table->verdicts[verdict].egress == egress || p->key.proto == PROTO_TCP)
+			f = renew(w, table, f, verdict);
 		if (!f) {
 			rewrite_destination(p, inner, inner_port);
 			reset_inner(w, p, false);
@@ -592,98 +572,20 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 		enum reason reason = packet_parse(&w->bufs[i], p);
 		unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
 
-		count(&w->counters.egress[egress].packets_in, segments);
-		count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
+		worker_count(&w->counters.egress[egress].packets_in, segments);
+		worker_count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
 		if (reason == REASON_NONE)
 			reason = return_packet(w, table, links, egress, p);
 		if (reason != REASON_NONE) {
-			drop(w, reason, segments);
+			worker_drop(w, reason, segments);
 			continue;
 		}
 		w->to_tun[w->to_tun_count++] = p->buf;
-		count(&w->counters.packets_out, segments);
-		count(&w->counters.bytes_out, p->buf->len);
+		worker_count(&w->counters.packets_out, segments);
+		worker_count(&w->counters.bytes_out, p->buf->len);
 	}
 	send_to_tun(w);
 	return n;
-}
-
-/* ---- Housekeeping ---- */
-
-/* Send what waited for a next hop that the new links know; drop what waited too long. */
-static void retry_pending(struct worker *w, const struct links *links)
-{
-	unsigned cursor = 0, egress;
-	struct addr via, ignored;
-	struct buf *buf;
-	bool expired;
-
-	while (pending_next(w->pending, &cursor, &buf, &egress, &via, &expired, w->now_ms)) {
-		struct worker_egress *e = &w->egress[egress];
-
-		if (link_next_hop(&links->link[egress], &via, &ignored, buf->next_hop) ==
-		    LINK_HOP_OK) {
-			drop(w, REASON_EGRESS_BUSY, 1 - nic_send_burst(e->nic, &buf, 1));
-			count(&w->counters.egress[egress].packets_out, 1);
-			count(&w->counters.egress[egress].bytes_out, buf->len);
-			pending_remove(w->pending, cursor);
-		} else if (expired) {
-			drop(w, REASON_UNRESOLVED, 1);
-			pending_remove(w->pending, cursor);
-		}
-	}
-}
-
-static void sweep(struct worker *w)
-{
-	uint64_t passed = w->now_ms - w->swept_ms;
-	uint64_t lost = 0, mappings = 0;
-	unsigned sets = flow_set_count(w->flows);
-
-	if (passed < SWEEP_MS)
-		return;
-	w->swept_ms = w->now_ms;
-	if (passed > SWEEP_ROUND_MS)
-		passed = SWEEP_ROUND_MS;
-	flow_sweep(w->flows, (unsigned)(sets * passed / SWEEP_ROUND_MS) + 1, w->now_ms);
-	set(&w->counters.flows, flow_count(w->flows));
-	for (unsigned i = 0; i < w->egress_count; i++) {
-		if (w->egress[i].nic)
-			lost += nic_queue_lost(w->egress[i].nic);
-		if (w->egress[i].nat)
-			mappings += nat_count(w->egress[i].nat);
-	}
-	count(&w->counters.lost, lost);
-	set(&w->counters.mappings, mappings);
-}
-
-/* Wait until a device or the control thread has something. The caller is offline. */
-static void wait_for_work(struct worker *w)
-{
-	struct pollfd fds[EGRESSES_MAX + 2];
-	unsigned n = 0;
-	uint64_t began;
-	char drain[64];
-
-	fds[n++] = (struct pollfd){.fd = w->wake[0], .events = POLLIN};
-	fds[n++] = (struct pollfd){.fd = tun_queue_fd(w->tun), .events = POLLIN};
-	for (unsigned i = 0; i < w->egress_count; i++)
-		if (w->egress[i].nic && w->egress[i].nat)
-			fds[n++] = (struct pollfd){.fd = nic_queue_fd(w->egress[i].nic),
-						   .events = POLLIN};
-	began = now_ns();
-	count(&w->counters.sleeps, 1);
-	poll(fds, n, pending_count(w->pending) ? SWEEP_MS : SLEEP_MS);
-	if (fds[1].revents & (POLLERR | POLLNVAL))
-		poll(fds, 1, SLEEP_MS); /* the device was removed: there is nothing to serve */
-	if (fds[0].revents && read(w->wake[0], drain, sizeof(drain)) < 0)
-		drain[0] = 0; /* somebody woke us; why is seen in the loop */
-
-	/* Work that came soon was worth waiting for awake; after a long sleep it was not. */
-	if (now_ns() - began < w->spin_ns * 2)
-		w->spin_ns = w->spin_ns * 2 < SPIN_NS_MAX ? w->spin_ns * 2 : SPIN_NS_MAX;
-	else
-		w->spin_ns = w->spin_ns / 2 > SPIN_NS_MIN ? w->spin_ns / 2 : SPIN_NS_MIN;
 }
 
 /* ---- The loop ---- */
@@ -694,17 +596,16 @@ unsigned worker_turn(struct worker *w)
 	const struct links *links = route_links(w->routes);
 	unsigned n;
 
-	w->now_ms = now_ns() / 1000000;
+	w->now_ms = chores_now_ns() / 1000000;
 	n = serve_tun(w, table, links);
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].nat)
 			n += serve_egress(w, table, links, i);
-	if (pending_count(w->pending))
-		retry_pending(w, links);
+	chores_retry_pending(w, links);
 	n += inspect_serve(w);
-	sweep(w);
+	chores_sweep(w);
 	if (n)
-		count(&w->counters.bursts, 1);
+		worker_count(&w->counters.bursts, 1);
 	return n;
 }
 
@@ -723,16 +624,16 @@ void *worker_main(void *argument)
 	route_enter();
 	while (!stop_requested(w)) {
 		unsigned n = worker_turn(w);
-		uint64_t now = now_ns();
+		uint64_t now = chores_now_ns();
 
 		route_quiescent(); /* table and links must not be used below here */
 		if (n) {
 			last_work = now;
 		} else if (now - last_work > w->spin_ns) {
 			route_offline();
-			wait_for_work(w);
+			chores_wait(w);
 			route_online();
-			last_work = now_ns();
+			last_work = chores_now_ns();
 		}
 	}
 	route_exit();
@@ -775,7 +676,6 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 			w->storage + (size_t)BURST_MAX * BUF_SIZE + (size_t)i * REPLY_SIZE_MAX;
 	}
 	w->fragments.seed = seed;
-	w->spin_ns = SPIN_NS_MIN;
 	return 0;
 
 free_pending:

@@ -83,6 +83,22 @@ struct worker {
 	struct wish wishes[WISHES_MAX];
 };
 
+/* Counters have one writer; the control thread reads them racily, each whole. */
+static inline void worker_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+static inline void worker_set(uint64_t *counter, uint64_t value)
+{
+	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
+}
+
+static inline void worker_drop(struct worker *worker, enum reason reason, unsigned packets)
+{
+	worker_count(&worker->counters.drops[reason], packets);
+}
+
 /* Memory for the worker: buffers, flow table, pending packets. -ENOMEM leaves nothing behind. */
 int worker_init(struct worker *worker, size_t flows, uint64_t seed);
 void worker_fini(struct worker *worker);

@@ -496,6 +496,24 @@ Test(dataplane_worker, an_answer_that_meets_a_reload_resets_too)
 	close_bench(&b);
 }
 
+Test(dataplane_worker, a_datagram_that_meets_a_reload_comes_in)
+{
+	struct packets_spec spec = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7"), answer;
+	struct bench b;
+	struct packet p;
+
+	open_bench(&b, 1, ON_CHANGE_RESET, true);
+	inject_tun(&b, &spec, 0);
+	cr_assert(take_nic(&b, DIRECT, &p));
+	answer = answer_to(&p, 0);
+	move_to_vpn(&b);
+	inject_nic(&b, DIRECT, &answer);
+	cr_assert(take_tun(&b, &p), "the answer was lost");
+	inject_tun(&b, &spec, 0);
+	cr_assert(take_nic(&b, VPN, &p), "the next question goes the new way");
+	close_bench(&b);
+}
+
 Test(dataplane_worker, a_reload_moves_udp_and_keeps_what_stays)
 {
 	struct packets_spec moves = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7");
