@@ -193,9 +193,8 @@ static int receive_line(int fd, int64_t deadline, struct inbox *in, size_t *line
 }
 
 /* The reply to our request; what else the daemon says, such as an event, is passed over. */
-static int receive_reply(int fd, json_t **reply)
+static int receive_reply(int fd, int64_t deadline, json_t **reply)
 {
-	int64_t deadline = now_ms() + CLIENT_TIMEOUT_MS;
 	struct inbox in = {0};
 	int rc;
 
@@ -278,6 +277,11 @@ static int complain_no_answer(const char *path, int rc)
 	return STATUS_NO_DAEMON;
 }
 
+static int64_t patience_ms(const char *method)
+{
+	return strcmp(method, "reload") == 0 ? CLIENT_RELOAD_MS : CLIENT_TIMEOUT_MS;
+}
+
 int client_call(const struct options *options, const char *method, json_t *params, json_t **result)
 {
 	const char *path = options->socket != NULL ? options->socket : default_socket;
@@ -292,7 +296,7 @@ int client_call(const struct options *options, const char *method, json_t *param
 	rc = send_request(fd, method, params);
 	/* A daemon that refuses a client may say why before it hangs up. */
 	if (rc == 0 || rc == -EPIPE)
-		rc = receive_reply(fd, &reply);
+		rc = receive_reply(fd, now_ms() + patience_ms(method), &reply);
 	status = rc != 0 ? complain_no_answer(path, rc) : take_result(reply, result);
 	json_decref(reply);
 	close(fd);

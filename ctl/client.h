@@ -11,8 +11,9 @@
 #include "ctl/commands.h"
 
 enum {
-	CLIENT_TIMEOUT_MS = 120 * 1000, /* for a reply: a reload of millions of prefixes is slow */
-	CLIENT_REPLY_MAX = 16 << 20,    /* bytes; more is nonsense */
+	CLIENT_TIMEOUT_MS = 10 * 1000, /* for a reply */
+	CLIENT_RELOAD_MS = 120 * 1000, /* the same; millions of prefixes take their time */
+	CLIENT_REPLY_MAX = 16 << 20,   /* bytes; more is nonsense */
 };
 
 /*

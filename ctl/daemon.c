@@ -116,9 +116,9 @@ static int open_dataplane(struct daemon *d)
 	rc = tun_open(&tun_options, &tun);
 	if (rc < 0) {
 		say("%s: cannot open the TUN device: %s%s", c->interface.name, strerror(-rc),
-		    rc == -EBUSY   ? " (is another sluice running?)"
-		    : rc == -EPERM ? " (run as root, or with CAP_NET_ADMIN)"
-				   : "");
+		    rc == -EBUSY                    ? " (is another sluice running?)"
+		    : rc == -EPERM || rc == -EACCES ? " (run as root, or with CAP_NET_ADMIN)"
+						    : "");
 		return rc;
 	}
 	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
@@ -333,6 +333,24 @@ static int block_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* What will not work, or may surprise: said once at the start. */
+static void warn(const struct daemon *d)
+{
+	const struct links *links = route_links_control(dataplane_routes(d->dataplane));
+
+	if (d->conf.interface.capture == CONF_CAPTURE_NONE)
+		say("Capture = none: packets come in only by routes of your own into %s",
+		    d->ifname);
+	for (unsigned i = 0; i < links->count; i++) {
+		const struct link *l = &links->link[i];
+
+		if (l->up && l->ethernet && !l->gateway4.version && !l->gateway6.version)
+			say("egress %s: no gateway is known on %s, so only its own subnets are "
+			    "reached; Gateway = ADDRESS names one",
+			    d->conf.egresses[i].name, d->conf.egresses[i].interface);
+	}
+}
+
 static int start(struct daemon *d, const struct options *options, struct load_result *loaded)
 {
 	struct reload_report ignored;
@@ -375,6 +393,7 @@ static int run(struct daemon *d, const struct options *options)
 		say("%s is up: %zu IPv4 + %zu IPv6 prefixes, %u queues, offloads %s", d->ifname,
 		    table->count4, table->count6, dataplane_worker_count(d->dataplane),
 		    d->offloads);
+		warn(d);
 		d->was_up = true;
 		if (serve(d, signals)) {
 			say("%s: ending", d->ifname);
