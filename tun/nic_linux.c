@@ -12,7 +12,7 @@
 #include "tun/nic.h"
 
 #include "tun/features_linux.h"
-#include "tun/nic_filter.h"
+#include "tun/nic_filter_linux.h"
 #include "tun/tun.h"
 #include "tun/uapi_linux.h"
 

@@ -1,5 +1,5 @@
 /* The socket filters and the fan-out program, run over packets by an interpreter of BPF. */
-#include "tun/nic_filter.h"
+#include "tun/nic_filter_linux.h"
 
 #include "tests/model/bpf.h"
 #include "tests/model/packets.h"

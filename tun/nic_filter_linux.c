@@ -1,6 +1,6 @@
 /* Classic BPF programs that find the translated port of a packet. */
 #ifdef __linux__
-#include "tun/nic_filter.h"
+#include "tun/nic_filter_linux.h"
 
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>

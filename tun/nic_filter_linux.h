@@ -3,8 +3,8 @@
  * queue of a fan-out group a packet goes to. Both read the translated port with the same code.
  * Nothing here talks to the kernel.
  */
-#ifndef SLUICE_TUN_NIC_FILTER_H
-#define SLUICE_TUN_NIC_FILTER_H
+#ifndef SLUICE_TUN_NIC_FILTER_LINUX_H
+#define SLUICE_TUN_NIC_FILTER_LINUX_H
 
 #include <linux/filter.h>
 #include <stdint.h>
