@@ -21,14 +21,11 @@ static const struct {
 	[REASON_NO_NEXT_HOP] = {"no_next_hop", "The egress has no way to its destination."},
 	[REASON_UNRESOLVED] = {"unresolved", "The next hop did not tell its link address in time."},
 	[REASON_NO_PORT] = {"no_port", "No translated port is free."},
-	[REASON_NO_FLOW] = {"no_flow", "Its place in the flow table is full of live flows."},
 	[REASON_TOO_BIG] = {"too_big", "It is longer than the MTU of the egress."},
-	[REASON_TTL] = {"ttl", "Its hop limit ran out."},
 	[REASON_UNSOLICITED] = {"unsolicited", "It came from outside and no flow asked for it."},
 	[REASON_EGRESS_CHANGED] = {"egress_changed", "A reload moved its flow, which was reset."},
 	[REASON_EGRESS_BUSY] = {"egress_busy", "The queue of the egress interface refused it."},
 	[REASON_TUN_BUSY] = {"tun_busy", "The TUN device refused it."},
-	[REASON_SHUTDOWN] = {"shutdown", "The worker was stopping."},
 };
 
 const char *reason_name(enum reason reason)

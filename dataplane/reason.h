@@ -17,14 +17,11 @@ enum reason {
 	REASON_NO_NEXT_HOP,  /* neither on-link nor a gateway of that family */
 	REASON_UNRESOLVED,   /* the next hop's link-layer address did not come in time */
 	REASON_NO_PORT,      /* no free translated port */
-	REASON_NO_FLOW,      /* the flow table's set is full of live flows */
 	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
-	REASON_TTL,          /* hop limit ran out */
 	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
 	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */
 	REASON_EGRESS_BUSY,    /* the interface's queue refused it */
 	REASON_TUN_BUSY,       /* the TUN refused it */
-	REASON_SHUTDOWN,       /* the worker stops */
 	REASON_COUNT,
 };
 
