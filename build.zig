@@ -96,7 +96,8 @@ const Devices = enum {
         const end = std.mem.endsWith;
         if (end(u8, file, "_linux.c") and d == .macos) return false;
         if (!std.mem.startsWith(u8, file, "tun/")) return true;
-        if (end(u8, file, "/nic_filter_linux.c")) return true; // asks the kernel nothing: tested in memory
+        // Asks the kernel nothing: tested in memory.
+        if (end(u8, file, "/nic_filter_linux.c")) return true;
         if (end(u8, file, "_linux.c")) return d == .linux;
         if (end(u8, file, "_utun.c")) return d == .utun or d == .macos;
         if (end(u8, file, "/tun_mem.c")) return d == .memory or d == .macos;
@@ -192,7 +193,9 @@ fn addPrograms(b: *Build, chosen: Kit, fast: Kit) void {
 
     run.dependOn(addTerminal(b, chosen, &.{.{ .artifact = chosen.sluice }}));
     bench.dependOn(addTerminal(b, fast, &.{.{ .artifact = fast.perf }}));
-    demo.dependOn(addTerminal(b, fast, &.{ .{ .text = python }, .{ .text = "demo/demo.py" } }));
+    const show = addTerminal(b, fast, &.{ .{ .text = python }, .{ .text = "demo/demo.py" } });
+    show.dependOn(b.getInstallStep()); // what it says to run next
+    demo.dependOn(show);
 }
 
 fn addTerminal(b: *Build, kit: Kit, words: []const Word) *Step {

@@ -11,7 +11,8 @@
  *   nft table's comment.
  *
  * Life-cycle
- *   tun_open (persistent) -> capture_up -> capture_update_replies ... -> tun_close -> capture_down,
+ *   tun_open (persistent) -> capture_up -> capture_update_replies and capture_process ... ->
+ *   tun_close -> capture_down,
  *   or, when the daemon is to come back soon, capture_free alone: capture goes on and fails closed.
  *   capture_up on what a dead process left takes it over without a gap.
  *
@@ -76,6 +77,30 @@ const uint16_t *capture_busy_ports(const struct capture *capture, size_t *count)
  */
 int capture_update_replies(struct capture *capture, const struct links *links,
 			   char error[CAPTURE_ERROR_MAX]);
+
+/*
+ * What to poll for reading: news of damage. Whenever they come, and at least once a second,
+ * capture_process is to be called.
+ */
+int capture_fd(const struct capture *capture);
+
+/*
+ * Put back what others removed of the capture: addresses of the TUN, routes, rules, the nft table.
+ * Without news it looks by itself every few seconds. Against whoever removes everything again it
+ * fights with twenty repairs in a row and then ten a second. A TUN that was set down stays down.
+ *
+ * now_ms: of a monotonic clock
+ * news:   one line to tell the user, "" for none; the same trouble is told once
+ * Errors: -ENETDOWN (the TUN is down), -ENODEV (it is gone), or the system's; it is tried again at
+ *         the next call
+ */
+int capture_process(struct capture *capture, uint64_t now_ms, char news[CAPTURE_ERROR_MAX]);
+
+/* How often capture_process had something to put back. */
+uint64_t capture_repairs(const struct capture *capture);
+
+/* Why the capture is not as it should be, one line; "" when it is. */
+const char *capture_problem(const struct capture *capture);
 
 /*
  * Remove everything that capture_up ever added for a device, and the device, whatever of it is

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -123,16 +124,16 @@ static int list_addresses(struct netlink *netlink, struct present *present)
 	return rc;
 }
 
-static bool is_wanted(const struct conf_interface *conf, const struct conf_address *address)
+static bool has_address(const struct conf_address *addresses, unsigned count,
+			const struct conf_address *address)
 {
-	for (unsigned i = 0; conf && i < conf->address_count; i++) {
-		const struct conf_address *wanted = &conf->addresses[i];
-		uint8_t a[16] = {0}, b[16] = {0};
+	uint8_t a[16] = {0}, b[16] = {0};
 
-		addr_to_bytes(&wanted->addr, a);
-		addr_to_bytes(&address->addr, b);
-		if (wanted->addr.version == address->addr.version && wanted->len == address->len &&
-		    memcmp(a, b, sizeof a) == 0)
+	addr_to_bytes(&address->addr, a);
+	for (unsigned i = 0; i < count; i++) {
+		addr_to_bytes(&addresses[i].addr, b);
+		if (addresses[i].addr.version == address->addr.version &&
+		    addresses[i].len == address->len && memcmp(a, b, sizeof a) == 0)
 			return true;
 	}
 	return false;
@@ -146,7 +147,8 @@ static int remove_unwanted(struct netlink *netlink, unsigned ifindex,
 	int rc = list_addresses(netlink, &present);
 
 	for (unsigned i = 0; rc == 0 && i < present.count; i++) {
-		if (is_wanted(conf, &present.addresses[i]))
+		if (conf &&
+		    has_address(conf->addresses, conf->address_count, &present.addresses[i]))
 			continue;
 		rc = netlink_talk(netlink, address_request(netlink, RTM_DELADDR, 0, ifindex,
 							   &present.addresses[i]));
@@ -173,6 +175,30 @@ static int add_addresses(struct netlink *netlink, unsigned ifindex,
 			return rc;
 	}
 	return 0;
+}
+
+int device_put_addresses(struct netlink *netlink, unsigned ifindex,
+			 const struct conf_interface *conf, bool ipv6, struct capture_tally *tally)
+{
+	struct present present = {.ifindex = ifindex};
+	int rc = list_addresses(netlink, &present);
+
+	for (unsigned i = 0; rc == 0 && i < conf->address_count; i++) {
+		const struct conf_address *address = &conf->addresses[i];
+		char text[ADDR_TEXT_MAX], line[CAPTURE_TEXT_MAX];
+
+		if ((address->addr.version == 6 && !ipv6) ||
+		    has_address(present.addresses, present.count, address))
+			continue;
+		rc = netlink_talk(netlink,
+				  address_request(netlink, RTM_NEWADDR,
+						  NLM_F_CREATE | NLM_F_REPLACE, ifindex, address));
+		snprintf(line, sizeof line, "address %s/%u", addr_format(&address->addr, text),
+			 address->len);
+		if (rc == 0)
+			capture_tally_add(tally, line);
+	}
+	return rc;
 }
 
 int device_configure(struct netlink *netlink, unsigned ifindex, const struct conf_interface *conf,

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "ctl/capture_routes.h"
 #include "ctl/conf.h"
 #include "ctl/netlink_linux.h"
 
@@ -19,6 +20,16 @@ int device_set_alias(struct netlink *netlink, unsigned ifindex, const char *alia
  */
 int device_configure(struct netlink *netlink, unsigned ifindex, const struct conf_interface *conf,
 		     unsigned mtu, bool ipv6);
+
+/*
+ * Add those of the configured addresses that are not there.
+ *
+ * ipv6:   false leaves the IPv6 addresses out
+ * tally:  those that were added are counted
+ * Errors: the kernel's first
+ */
+int device_put_addresses(struct netlink *netlink, unsigned ifindex,
+			 const struct conf_interface *conf, bool ipv6, struct capture_tally *tally);
 
 /* Take all addresses off, clear the alias, set it down. Errors: the kernel's first */
 int device_reset(struct netlink *netlink, unsigned ifindex);

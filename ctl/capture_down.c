@@ -103,8 +103,11 @@ static int down(struct removal *removal, struct devices *devices, bool force, ch
 		if (note_parse(devices->links[i].alias, &removal->notes[removal->note_count]) == 0)
 			removal->note_count++;
 	removal_find_notes(removal);
+	if (force) /* first, so that a daemon that runs ends instead of repairing */
+		remove_devices(removal, devices);
 	removal_run(removal);
-	remove_devices(removal, devices);
+	if (!force)
+		remove_devices(removal, devices);
 	if (removal->first != 0)
 		snprintf(error, CAPTURE_ERROR_MAX, "%s", removal->error);
 	return removal->first;

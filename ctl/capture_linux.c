@@ -16,34 +16,16 @@
 #include "ctl/capture_plan.h"
 #include "ctl/capture_remove.h"
 #include "ctl/capture_routes.h"
+#include "ctl/capture_state.h"
+#include "ctl/capture_watch.h"
 #include "ctl/connections.h"
 #include "ctl/netlink_linux.h"
 #include "ctl/nft_netlink.h"
 #include "ctl/sysctl_linux.h"
 
 enum {
-	WARNINGS_MAX = 1000,
 	MTU_DEFAULT = 1500,
 	LOOSE = 2, /* of rp_filter */
-};
-
-struct capture {
-	struct conf conf; /* its lists, rules and path are not ours and NULL */
-	char ifname[NETLINK_NAME_MAX];
-	unsigned ifindex;
-	unsigned mtu;
-	struct netlink *netlink;
-	bool ipv6;        /* this kernel has it: rules and routes of both families */
-	bool ipv6_device; /* it is in use: the TUN takes part */
-	bool took_over;   /* rules of an earlier run were there and protect */
-	bool had_note;    /* of an earlier run */
-	struct note old_note;
-	struct note note;
-	struct ports busy_set;
-	uint16_t *busy;
-	size_t busy_count;
-	char warnings[WARNINGS_MAX];
-	char *error; /* the caller's, while capture_up runs */
 };
 
 __attribute__((format(printf, 2, 3))) static void warn(struct capture *capture, const char *format,
@@ -59,8 +41,7 @@ __attribute__((format(printf, 2, 3))) static void warn(struct capture *capture, 
 	va_end(arguments);
 }
 
-/* "doing THING: why", from the kernel's words where it had some. Returns rc. */
-static int fail(struct capture *capture, int rc, const char *thing)
+int capture_fail(struct capture *capture, int rc, const char *thing)
 {
 	const char *why = netlink_why(capture->netlink);
 
@@ -99,7 +80,7 @@ static int find_old_rules(struct capture *capture)
 		int rc = capture_rule_list(capture->netlink, (uint8_t)version, &rules, &count);
 
 		if (rc != 0)
-			return fail(capture, rc, "listing the policy rules");
+			return capture_fail(capture, rc, "listing the policy rules");
 		for (size_t i = 0; i < count; i++)
 			if (rules[i].table == capture->conf.interface.table)
 				capture->took_over = true;
@@ -192,7 +173,7 @@ static int leave_note(struct capture *capture)
 	}
 	if (rc == 0)
 		rc = device_set_alias(capture->netlink, capture->ifindex, alias);
-	return rc != 0 ? fail(capture, rc, "setting the device's alias") : 0;
+	return rc != 0 ? capture_fail(capture, rc, "setting the device's alias") : 0;
 }
 
 static void set_sysctls(struct capture *capture, const struct ports *reserved)
@@ -216,36 +197,25 @@ static void set_sysctls(struct capture *capture, const struct ports *reserved)
 		(void)sysctl_conf_set(6, capture->ifname, "disable_ipv6", 0);
 }
 
-static int set_routes(struct capture *capture, uint8_t version)
+int capture_put_routes(struct capture *capture, uint8_t version, bool through,
+		       struct capture_tally *put)
 {
 	struct capture_route routes[PLAN_ROUTES_MAX];
-	bool through = version == 4 || capture->ipv6_device;
 	unsigned n = plan_routes(&capture->conf, through ? capture->ifindex : 0, version, routes);
+	char wrong[CAPTURE_TEXT_MAX];
+	int rc = capture_route_put(capture->netlink, version, routes, n, put, wrong);
 
-	for (unsigned i = 0; i < n; i++) {
-		int rc = capture_route_set(capture->netlink, &routes[i]);
-		char text[CAPTURE_TEXT_MAX];
-
-		if (rc != 0)
-			return fail(capture, rc, capture_route_format(&routes[i], text));
-	}
-	return 0;
+	return rc != 0 ? capture_fail(capture, rc, wrong) : 0;
 }
 
-/* Rules that are there already stay in place: there is no moment without them. */
-static int add_rules(struct capture *capture, uint8_t version)
+int capture_put_rules(struct capture *capture, uint8_t version, struct capture_tally *put)
 {
 	struct capture_rule rules[PLAN_RULES_MAX];
 	unsigned n = plan_rules(&capture->conf, capture->ifname, version, rules);
+	char wrong[CAPTURE_TEXT_MAX];
+	int rc = capture_rule_put(capture->netlink, version, rules, n, put, wrong);
 
-	for (unsigned i = 0; i < n; i++) {
-		int rc = capture_rule_add(capture->netlink, &rules[i]);
-		char text[CAPTURE_TEXT_MAX];
-
-		if (rc != 0 && rc != -EEXIST)
-			return fail(capture, rc, capture_rule_format(&rules[i], text));
-	}
-	return 0;
+	return rc != 0 ? capture_fail(capture, rc, wrong) : 0;
 }
 
 /* Whether an earlier run of this device made a rule. */
@@ -265,7 +235,7 @@ static int remove_old_rules(struct capture *capture, uint8_t version)
 	int rc = capture_rule_list(capture->netlink, version, &rules, &count);
 
 	if (rc != 0)
-		return fail(capture, rc, "listing the policy rules");
+		return capture_fail(capture, rc, "listing the policy rules");
 	for (size_t i = 0; i < count; i++) {
 		bool keep = !is_old_rule(capture, &rules[i]);
 
@@ -278,7 +248,7 @@ static int remove_old_rules(struct capture *capture, uint8_t version)
 		rc = 0;
 	}
 	free(rules);
-	return rc != 0 ? fail(capture, rc, "removing an old policy rule") : 0;
+	return rc != 0 ? capture_fail(capture, rc, "removing an old policy rule") : 0;
 }
 
 /* The same for a table: all that is there and not among n wanted routes. */
@@ -320,11 +290,12 @@ static int remove_old_tables(struct capture *capture, uint8_t version)
 			if (!plan_has_table(table, capture->old_note.table + i))
 				rc = remove_old_routes(capture, version,
 						       capture->old_note.table + i, NULL, 0);
-	return rc != 0 ? fail(capture, rc, "removing old routes") : 0;
+	return rc != 0 ? capture_fail(capture, rc, "removing old routes") : 0;
 }
 
-static int set_nft(struct capture *capture)
+int capture_put_nft(struct capture *capture)
 {
+	char name[NFT_TABLE_NAME_MAX];
 	char comment[NOTE_COMMENT_MAX] = "", *text = NULL;
 	struct connections before = {0};
 	struct nft_input input = {
@@ -348,7 +319,7 @@ static int set_nft(struct capture *capture)
 	}
 	stream = open_memstream(&text, &size);
 	if (!stream) {
-		rc = fail(capture, -errno, "nft");
+		rc = capture_fail(capture, -errno, "nft");
 		goto free_before;
 	}
 	rc = nft_write(stream, &input);
@@ -357,8 +328,10 @@ static int set_nft(struct capture *capture)
 	if (rc == 0)
 		rc = nft_apply(text, size, capture->error);
 	else
-		fail(capture, rc, "an interface's name cannot be written for nft");
+		capture_fail(capture, rc, "an interface's name cannot be written for nft");
 	free(text);
+	if (rc == 0) /* a failure shows as damage later */
+		(void)nft_table_look(nft_table_name(capture->ifname, name), &capture->nft);
 free_before:
 	connections_fini(&before);
 	return rc;
@@ -370,6 +343,7 @@ free_before:
  */
 static int prepare(struct capture *capture)
 {
+	struct capture_tally put = {0};
 	struct ports reserved;
 	int rc;
 
@@ -381,27 +355,38 @@ static int prepare(struct capture *capture)
 	rc = device_configure(capture->netlink, capture->ifindex, &capture->conf.interface,
 			      capture->mtu, capture->ipv6_device);
 	if (rc != 0)
-		return fail(capture, rc, "configuring the device");
-	rc = set_routes(capture, 4);
+		return capture_fail(capture, rc, "configuring the device");
+	rc = capture_put_routes(capture, 4, true, &put);
 	if (rc == 0 && capture->ipv6)
-		rc = set_routes(capture, 6);
+		rc = capture_put_routes(capture, 6, capture->ipv6_device, &put);
 	if (rc == 0)
-		rc = set_nft(capture);
+		rc = capture_put_nft(capture);
 	return rc;
 }
 
 static int start(struct capture *capture)
 {
-	int rc = add_rules(capture, 4);
+	struct capture_tally put = {0};
+	int rc = capture_put_rules(capture, 4, &put);
 
 	if (rc == 0 && capture->ipv6)
-		rc = add_rules(capture, 6);
+		rc = capture_put_rules(capture, 6, &put);
 	for (unsigned version = 4; rc == 0 && version <= (capture->ipv6 ? 6 : 4); version += 2) {
 		rc = remove_old_rules(capture, (uint8_t)version);
 		if (rc == 0)
 			rc = remove_old_tables(capture, (uint8_t)version);
 	}
 	return rc;
+}
+
+/* Its first look comes after this: what happens before the socket listens is not lost. */
+static int open_watch(struct capture *capture)
+{
+	char name[NFT_TABLE_NAME_MAX];
+	int rc = capture_watch_open(capture->conf.interface.table, capture->ifindex,
+				    nft_table_name(capture->ifname, name), &capture->watch);
+
+	return rc != 0 ? capture_fail(capture, rc, "netlink news") : 0;
 }
 
 static int list_busy(struct capture *capture)
@@ -414,7 +399,7 @@ static int list_busy(struct capture *capture)
 		return 0;
 	capture->busy = malloc(count * sizeof *capture->busy);
 	if (!capture->busy)
-		return fail(capture, -ENOMEM, "capture");
+		return capture_fail(capture, -ENOMEM, "capture");
 	for (unsigned port = 0; port < PORTS_COUNT; port++)
 		if (ports_has(&capture->busy_set, (uint16_t)port))
 			capture->busy[capture->busy_count++] = (uint16_t)port;
@@ -498,7 +483,7 @@ int capture_up(const struct conf *conf, const char *ifname, struct capture **out
 		return rc;
 	rc = netlink_link_find(capture->netlink, ifname, &link);
 	if (rc != 0) {
-		fail(capture, rc, ifname);
+		capture_fail(capture, rc, ifname);
 		goto free_state;
 	}
 	capture->ifindex = link.ifindex;
@@ -514,6 +499,8 @@ int capture_up(const struct conf *conf, const char *ifname, struct capture **out
 		rc = start(capture);
 	if (rc == 0)
 		rc = list_busy(capture);
+	if (rc == 0)
+		rc = open_watch(capture);
 	if (rc != 0)
 		goto undo;
 	warn_of_host(capture);
@@ -531,6 +518,7 @@ void capture_free(struct capture *capture)
 {
 	if (!capture)
 		return;
+	capture_watch_close(capture->watch);
 	netlink_close(capture->netlink);
 	free(capture->busy);
 	free(capture);
@@ -561,22 +549,17 @@ static int update_table(struct capture *capture, unsigned egress, const struct l
 {
 	struct capture_route wanted[PLAN_REPLY_ROUTES_MAX];
 	unsigned n = plan_reply_routes(&capture->conf, egress, link, version, wanted);
-	int first = 0;
+	struct capture_tally put = {0};
+	char wrong[CAPTURE_TEXT_MAX];
+	int first = capture_route_put(capture->netlink, version, wanted, n, &put, wrong);
 
-	for (unsigned i = 0; i < n; i++) {
-		int rc = capture_route_set(capture->netlink, &wanted[i]);
-
-		if (rc != 0 && first == 0) {
-			char text[CAPTURE_TEXT_MAX];
-
-			first = fail(capture, rc, capture_route_format(&wanted[i], text));
-		}
-	}
-	if (first == 0) {
+	if (first != 0) {
+		capture_fail(capture, first, wrong);
+	} else {
 		first = remove_old_routes(capture, version,
 					  plan_reply_table(&capture->conf, egress), wanted, n);
 		if (first != 0)
-			fail(capture, first, "removing old routes of answers");
+			capture_fail(capture, first, "removing old routes of answers");
 	}
 	return first;
 }
@@ -586,7 +569,13 @@ int capture_update_replies(struct capture *capture, const struct links *links,
 {
 	int first = 0;
 
+	capture->link_count = 0;
 	for (unsigned i = 0; i < capture->conf.egress_count && i < links->count; i++) {
+		struct link *link = &capture->links[capture->link_count++];
+
+		*link = links->link[i];
+		link->neighbours = NULL; /* the snapshot's, and not needed */
+		link->neighbour_count = 0;
 		if (!plan_has_replies(&capture->conf, i))
 			continue;
 		for (unsigned version = 4; version <= (capture->ipv6 ? 6 : 4); version += 2) {

@@ -392,3 +392,90 @@ int capture_rule_list(struct netlink *netlink, uint8_t version, struct capture_r
 	*count = into.count;
 	return 0;
 }
+
+void capture_tally_add(struct capture_tally *tally, const char *thing)
+{
+	if (tally->count++ == 0)
+		snprintf(tally->first, sizeof tally->first, "%s", thing);
+}
+
+static bool has_route(const struct capture_route *routes, size_t count,
+		      const struct capture_route *wanted)
+{
+	for (size_t i = 0; i < count; i++)
+		if (capture_route_equal(&routes[i], wanted))
+			return true;
+	return false;
+}
+
+int capture_route_put(struct netlink *netlink, uint8_t version, const struct capture_route *routes,
+		      unsigned n, struct capture_tally *tally, char wrong[CAPTURE_TEXT_MAX])
+{
+	struct capture_route *there;
+	int rc, first = 0;
+	size_t count;
+
+	if (n == 0)
+		return 0;
+	rc = capture_route_list(netlink, version, routes[0].table, &there, &count);
+	if (rc != 0) {
+		snprintf(wrong, CAPTURE_TEXT_MAX, "listing the routes");
+		return rc;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		char text[CAPTURE_TEXT_MAX], line[CAPTURE_TEXT_MAX + 8];
+
+		if (has_route(there, count, &routes[i]))
+			continue;
+		rc = capture_route_set(netlink, &routes[i]);
+		capture_route_format(&routes[i], text);
+		if (rc == 0) {
+			snprintf(line, sizeof line, "route %s", text);
+			capture_tally_add(tally, line);
+		} else if (first == 0) {
+			first = rc;
+			memcpy(wrong, text, sizeof text);
+		}
+	}
+	free(there);
+	return first;
+}
+
+static bool has_rule(const struct capture_rule *rules, size_t count,
+		     const struct capture_rule *wanted)
+{
+	for (size_t i = 0; i < count; i++)
+		if (capture_rule_equal(&rules[i], wanted))
+			return true;
+	return false;
+}
+
+int capture_rule_put(struct netlink *netlink, uint8_t version, const struct capture_rule *rules,
+		     unsigned n, struct capture_tally *tally, char wrong[CAPTURE_TEXT_MAX])
+{
+	struct capture_rule *there;
+	size_t count;
+	int rc = capture_rule_list(netlink, version, &there, &count), first = 0;
+
+	if (rc != 0) {
+		snprintf(wrong, CAPTURE_TEXT_MAX, "listing the policy rules");
+		return rc;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		char text[CAPTURE_TEXT_MAX], line[CAPTURE_TEXT_MAX + 8];
+
+		if (has_rule(there, count, &rules[i]))
+			continue;
+		rc = capture_rule_add(netlink, &rules[i]);
+		capture_rule_format(&rules[i], text);
+		if (rc == 0) {
+			snprintf(line, sizeof line, "rule %s", text);
+			capture_tally_add(tally, line);
+		} else if (rc != -EEXIST && first == 0) {
+			first = rc;
+			memcpy(wrong, text, sizeof text);
+		}
+	}
+	free(there);
+	return first;
+}

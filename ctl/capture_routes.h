@@ -65,6 +65,28 @@ int capture_route_remove(struct netlink *netlink, const struct capture_route *ro
 int capture_rule_add(struct netlink *netlink, const struct capture_rule *rule);
 int capture_rule_remove(struct netlink *netlink, const struct capture_rule *rule);
 
+/* What was missing and has been put in its place. */
+struct capture_tally {
+	unsigned count;
+	char first[CAPTURE_TEXT_MAX + 8]; /* the first of them: what it is, and as `ip` shows it */
+};
+
+/* Count one more thing. */
+void capture_tally_add(struct capture_tally *tally, const char *thing);
+
+/*
+ * Add those of n routes, or rules, of one family that are not there. What is there stays in place:
+ * there is no moment without it.
+ *
+ * tally:  those that were added are counted
+ * wrong:  set on failure: the first that could not be put, or what else failed
+ * Errors: the kernel's first; all are tried
+ */
+int capture_route_put(struct netlink *netlink, uint8_t version, const struct capture_route *routes,
+		      unsigned n, struct capture_tally *tally, char wrong[CAPTURE_TEXT_MAX]);
+int capture_rule_put(struct netlink *netlink, uint8_t version, const struct capture_rule *rules,
+		     unsigned n, struct capture_tally *tally, char wrong[CAPTURE_TEXT_MAX]);
+
 /*
  * List our routes or rules of one family.
  *

@@ -127,6 +127,11 @@ static void print_status_head(const json_t *status)
 		printf(" (mark 0x%llx, table %lld)", reply_number(status, "mark"),
 		       reply_number(status, "table"));
 	printf(", mtu %lld, offloads %s\n", reply_number(status, "mtu"), offloads);
+	if (reply_number(status, "capture_repairs") > 0)
+		printf("  capture was damaged by others and repaired: %lld times\n",
+		       reply_number(status, "capture_repairs"));
+	if (reply_has(status, "capture_problem"))
+		printf("  capture problem: %s\n", reply_text(status, "capture_problem"));
 	printf("  default egress %s, table %s\n", reply_text(status, "default"), table);
 }
 

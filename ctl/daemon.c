@@ -95,6 +95,20 @@ static void worker_begin(void *context, unsigned worker)
 
 /* ---- Start ---- */
 
+/* Before anything is touched. */
+static int check_interfaces(const struct conf *c)
+{
+	for (unsigned i = 0; i < c->egress_count; i++) {
+		const struct conf_egress *e = &c->egresses[i];
+
+		if (e->type != CONF_EGRESS_INTERFACE || if_nametoindex(e->interface) != 0)
+			continue;
+		say("egress %s: there is no interface %s", e->name, e->interface);
+		return -ENODEV;
+	}
+	return 0;
+}
+
 static int open_dataplane(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
@@ -269,13 +283,24 @@ static void resolve_wishes(struct daemon *d)
 		links_watch_resolve(d->watch, egress, &via);
 }
 
+/* What others damage of the capture is repaired. */
+static void watch_capture(struct daemon *d)
+{
+	char news[CAPTURE_ERROR_MAX];
+
+	(void)capture_process(d->capture, daemon_now_ms(), news); /* status tells of failures */
+	if (news[0])
+		say("capture: %s", news);
+}
+
 /* Returns whether it ends because it was told to. */
 static bool serve(struct daemon *d, int signals)
 {
-	enum { SIGNALS, NETLINK, WISHES, SOCKET, FDS };
+	enum { SIGNALS, NETLINK, CAPTURE, WISHES, SOCKET, FDS };
 	struct pollfd fds[FDS] = {
 		[SIGNALS] = {.fd = signals, .events = POLLIN},
 		[NETLINK] = {.fd = links_watch_fd(d->watch), .events = POLLIN},
+		[CAPTURE] = {.fd = capture_fd(d->capture), .events = POLLIN},
 		[WISHES] = {.fd = dataplane_resolve_fd(d->dataplane), .events = POLLIN},
 		[SOCKET] = {.fd = rpc_fd(d->rpc), .events = POLLIN},
 	};
@@ -293,6 +318,7 @@ static bool serve(struct daemon *d, int signals)
 			if (links_watch_process(d->watch, &changed) == 0 && changed)
 				publish_links(d);
 		}
+		watch_capture(d); /* after the links: it needs to know what is down */
 		if (fds[WISHES].revents)
 			resolve_wishes(d);
 		rpc_process(d->rpc, daemon_now_ms());
@@ -354,8 +380,10 @@ static void warn(const struct daemon *d)
 static int start(struct daemon *d, const struct options *options, struct load_result *loaded)
 {
 	struct reload_report ignored;
-	int rc = open_dataplane(d);
+	int rc = check_interfaces(&d->conf);
 
+	if (rc == 0)
+		rc = open_dataplane(d);
 	if (rc < 0)
 		return rc;
 	rc = daemon_commit(d, NULL, loaded, &ignored);

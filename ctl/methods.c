@@ -278,7 +278,8 @@ static int status(void *context, const json_t *params, json_t **result, struct r
 	const struct conf *c = &d->conf;
 	const struct table *t = table_of(d);
 	struct worker_counters sum;
-	bool healthy = true;
+	const char *problem = capture_problem(d->capture);
+	bool healthy = problem[0] == '\0';
 
 	(void)params;
 	(void)err;
@@ -295,6 +296,9 @@ static int status(void *context, const json_t *params, json_t **result, struct r
 		(json_int_t)table_size_bytes(t), "flows", (json_int_t)sum.flows, "v4",
 		(json_int_t)t->count4, "v6", (json_int_t)t->count6, "healthy", healthy, "default",
 		c->egresses[c->default_egress].name);
+	set_count(*result, "capture_repairs", capture_repairs(d->capture));
+	if (problem[0] != '\0')
+		json_object_set_new(*result, "capture_problem", rpc_string(problem));
 	json_object_set_new(*result, "queues", json_queues(d));
 	json_object_set_new(*result, "egresses", json_egresses(d));
 	json_object_set_new(*result, "lists", json_lists(d));

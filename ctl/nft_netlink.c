@@ -2,6 +2,7 @@
 #include "ctl/nft_netlink.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,85 @@ int nft_table_list(const char *prefix, struct nft_table **out, size_t *count)
 		*out = listing.tables;
 		*count = listing.count;
 	}
+	return rc;
+}
+
+static int take_state_attribute(const struct nlattr *attribute, void *data)
+{
+	struct nft_state *state = data;
+
+	if (mnl_attr_get_type(attribute) == NFTA_TABLE_HANDLE &&
+	    mnl_attr_validate(attribute, MNL_TYPE_U64) == 0)
+		state->handle = be64toh(mnl_attr_get_u64(attribute));
+	if (mnl_attr_get_type(attribute) == NFTA_TABLE_FLAGS &&
+	    mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+		state->flags = ntohl(mnl_attr_get_u32(attribute));
+	return MNL_CB_OK;
+}
+
+struct looking {
+	const char *name;
+	struct nft_state state;
+	bool found;
+};
+
+static bool is_of_table(const struct nlmsghdr *message, const char *name)
+{
+	struct nlattr *attribute;
+
+	/* NFTA_TABLE_NAME and NFTA_RULE_TABLE are the same number. */
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attribute) == NFTA_TABLE_NAME)
+			return mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0 &&
+			       strcmp(mnl_attr_get_str(attribute), name) == 0;
+	}
+	return false;
+}
+
+static int take_state(const struct nlmsghdr *message, void *data)
+{
+	struct looking *looking = data;
+	unsigned type = message->nlmsg_type & 0xff;
+
+	if (!is_of_table(message, looking->name))
+		return 0;
+	if (type == NFT_MSG_NEWRULE)
+		looking->state.rules++;
+	if (type != NFT_MSG_NEWTABLE)
+		return 0;
+	looking->found = true;
+	mnl_attr_parse(message, sizeof(struct nfgenmsg), take_state_attribute, &looking->state);
+	return 0;
+}
+
+int nft_table_look(const char *name, struct nft_state *out)
+{
+	struct looking looking;
+	struct netlink *netlink;
+	int tries = DUMP_TRIES, rc = netlink_open(NETLINK_NETFILTER, &netlink);
+
+	if (rc != 0)
+		return rc;
+	do {
+		struct nlmsghdr *message =
+			netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
+
+		looking = (struct looking){.name = name};
+		put_head(message, NFPROTO_INET, 0);
+		rc = netlink_dump(netlink, message, take_state, &looking);
+		if (rc != 0)
+			continue;
+		message = netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, 0);
+		put_head(message, NFPROTO_INET, 0);
+		mnl_attr_put_strz(message, NFTA_RULE_TABLE, name);
+		rc = netlink_dump(netlink, message, take_state, &looking);
+	} while (rc == -EINTR && --tries > 0);
+	netlink_close(netlink);
+	if (rc == 0 && !looking.found)
+		rc = -ENOENT;
+	if (rc == 0)
+		*out = looking.state;
 	return rc;
 }
 

@@ -3,6 +3,7 @@
 #define SLUICE_CTL_NFT_NETLINK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
 	NFT_NETLINK_NAME_MAX = 64, /* longer names are not ours and are passed over */
@@ -21,6 +22,16 @@ struct nft_table {
  * Errors: -ENOMEM or the system's; a kernel without nf_tables has none
  */
 int nft_table_list(const char *prefix, struct nft_table **out, size_t *count);
+
+/* What tells whether a table is still as it was. */
+struct nft_state {
+	uint64_t handle; /* another after each time the table was made */
+	uint32_t flags;
+	unsigned rules;
+};
+
+/* Look at an inet table. Errors: -ENOENT, or the system's */
+int nft_table_look(const char *name, struct nft_state *out);
 
 /* Remove an inet table with all that is in it. Errors: -ENOENT, or the system's */
 int nft_table_remove(const char *name);

@@ -1,4 +1,4 @@
-/* An interpreter of those classic BPF instructions that tun/nic_filter.c uses. */
+/* An interpreter of those classic BPF instructions that tun/nic_filter_linux.c uses. */
 #include "tests/model/bpf.h"
 
 struct machine {
