@@ -64,11 +64,12 @@ static int build_lane(struct setup *s, int lane)
 	     netns_sh(s->client[lane],
 		      "ip addr add 10.%d.0.2/24 dev eth0; ip route add default via 10.%d.0.1", lane,
 		      lane) ||
-	     netns_sh(
-		     s->gateway[lane],
-		     "ip addr add 10.%d.0.1/24 dev lan0; ip addr add 198.51.%d.2/24 dev eth0; "
-		     "ip route add default via 198.51.%d.1; echo 1 > /proc/sys/net/ipv4/ip_forward",
-		     lane, lane, lane) ||
+	     netns_sh(s->gateway[lane],
+		      "ip addr add 10.%d.0.1/24 dev lan0; ip addr add 198.51.%d.2/24 dev eth0; "
+		      "ip route add default via 198.51.%d.1; echo 1 > "
+		      "/proc/sys/net/ipv4/ip_forward; "
+		      "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+		      lane, lane, lane) ||
 	     netns_sh(s->server, "ip addr add 198.51.%d.1/24 dev %s", lane, outside);
 	if (rc == 0 && lane == LANE_MASQUERADE)
 		rc = netns_sh(s->gateway[lane],
@@ -293,8 +294,9 @@ int perf_path(int argc, char **argv)
 	if (rc == 0)
 		rc = set_up(&s, &o);
 	if (rc != 0)
-		fprintf(stderr, "sluice-perf path: cannot set up the namespaces: %s\n",
-			rc < 0 ? strerror(-rc) : "a command failed");
+		fprintf(stderr, "sluice-perf path: cannot set up the namespaces: %s%s\n",
+			rc < 0 ? strerror(-rc) : "a command failed",
+			geteuid() != 0 || rc == -EPERM ? " (run it as root)" : "");
 	for (unsigned i = 0; rc == 0 && i < sizeof(flows) / sizeof(flows[0]); i++) {
 		rc = measure(&s, &o, flows[i], false);
 		if (rc == 0)
