@@ -256,12 +256,16 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     // Criterion cannot start under ThreadSanitizer, so these are programs of their own.
     const race = programSuites(b, thread, "race");
     const asan = clang.asanSuites(b);
+    const fuzzers = clang.addFuzzers(b);
+    const seconds = b.option(u32, "fuzz-seconds", "Time for each fuzz target (default: 10)");
+    const fuzz = clang.fuzzSuites(b, fuzzers, seconds orelse 10);
+    const fuzz_short = clang.fuzzSuites(b, fuzzers, 2);
     var units: std.enums.EnumArray(Part, []const Suite) = .initUndefined();
     for (all_parts) |part| units.set(part, unitSuites(b, part, debug, fast));
     const unit = concat(b, Suite, &units.values);
-    const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, netns });
+    const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, fuzz_short, netns });
 
-    addSuites(b, "test", "Run all of the next six, whatever fails", all);
+    addSuites(b, "test", "Run all of the next six and short fuzzing, whatever fails", all);
     addSuites(b, "test-tidy", "Check the rules of the house (tests/tidy/tidy.py)", tidy);
     addSuites(b, "lint", "Check with clang-format-14, clang-tidy-14, zig fmt and scdoc", lint);
     addSuites(b, "test-unit", "Run the unit tests, debug and fast; its options after --", unit);
@@ -270,7 +274,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     addSuites(b, "test-netns", "Run the network namespace tests; pytest's options after --", netns);
     addSuites(b, "test-race", "Run tests/race under ThreadSanitizer (slow to build first)", race);
     addSuites(b, "test-asan", "Run the unit tests under AddressSanitizer (clang-14)", asan);
-    addSuites(b, "fuzz", "Run each fuzz target under libFuzzer (clang-14)", clang.fuzzSuites(b));
+    addSuites(b, "fuzz", "Run each fuzz target under libFuzzer (clang-14)", fuzz);
     for (all_parts) |part| {
         const help = b.fmt("Run the unit tests of {t}/ alone", .{part});
         addSuites(b, b.fmt("test-{t}", .{part}), help, units.get(part));

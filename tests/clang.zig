@@ -52,21 +52,31 @@ pub fn asanSuites(b: *Build) []const Suite {
     return suiteList(b, &.{.{ .name = "unit asan", .words = words }});
 }
 
-pub fn fuzzSuites(b: *Build) []const Suite {
-    const seconds = b.option(u32, "fuzz-seconds", "Time for each fuzz target (default: 10)") orelse
-        10;
+pub const Fuzzer = struct { file: []const u8, exe: LazyPath };
+
+/// Each target as a program of libFuzzer's.
+pub fn addFuzzers(b: *Build) []const Fuzzer {
     const sanitize = "-fsanitize=fuzzer-no-link,address,undefined";
     var objects = addClangParts(b, sanitize);
     const shared = objects.items.len;
-    var suites: std.ArrayList(Suite) = .empty;
+    var fuzzers: std.ArrayList(Fuzzer) = .empty;
     for (fuzzTargets(b)) |file| {
         objects.shrinkRetainingCapacity(shared);
         append(b, &objects, addClangObject(b, file, sanitize));
-        const name = fuzzName(file);
         const fuzzer = "-fsanitize=fuzzer,address,undefined";
         const exe = addClangLink(b, file, objects.items, fuzzer, &.{});
+        append(b, &fuzzers, .{ .file = file, .exe = exe });
+    }
+    return fuzzers.items;
+}
+
+pub fn fuzzSuites(b: *Build, fuzzers: []const Fuzzer, seconds: u32) []const Suite {
+    var suites: std.ArrayList(Suite) = .empty;
+    for (fuzzers) |fuzzer| {
+        const name = fuzzName(fuzzer.file);
+        const canary = isCanary(fuzzer.file);
         append(b, &suites, .{
-            .kind = if (isCanary(file)) .fails else .run,
+            .kind = if (canary) .fails else .run,
             .name = b.fmt("fuzz {s}", .{name}),
             .timeout_s = seconds + 120,
             .words = wordList(b, &.{
@@ -80,11 +90,11 @@ pub fn fuzzSuites(b: *Build) []const Suite {
                 \\    -verbosity=0 -print_final_stats=1 "$corpus" $4
                 },
                 .{ .text = "sh" },
-                .{ .path = exe },
+                .{ .path = fuzzer.exe },
                 .{ .text = name },
                 .{ .text = b.fmt("{d}", .{seconds}) },
                 // The canary's seed would tell it the bug.
-                .{ .text = if (isCanary(file)) "" else b.fmt("tests/fuzz/seeds/{s}", .{name}) },
+                .{ .text = if (canary) "" else b.fmt("tests/fuzz/seeds/{s}", .{name}) },
             }),
         });
     }
