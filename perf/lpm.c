@@ -20,8 +20,7 @@ enum {
 	RULES = 14,
 	KEYS = 1 << 20, /* touch every line of a 32 MiB table, and repeat after that only */
 	ROUNDS = 3,     /* over the keys in one run */
-	BURST = 32,
-	HOT = 1 << 16, /* destinations that Zipf's law chooses from */
+	HOT = 1 << 16,  /* destinations that Zipf's law chooses from */
 	RUNS_DEFAULT = 7,
 	FULL4 = 900000,
 	FULL6 = 160000,
@@ -266,19 +265,19 @@ static void draw_zipf(struct fixture *f)
 	free(hot4);
 }
 
-/* Returns nanoseconds a look-up. */
-static double lookup_bursts(const struct fixture *f)
+/* Returns nanoseconds a look-up; burst divides KEYS. */
+static double lookup_bursts(const struct fixture *f, unsigned burst)
 {
-	uint16_t out[BURST];
+	uint16_t out[LPM_BURST_MAX];
 	double start = now_ms();
 	uint64_t sum = 0;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		for (size_t i = 0; i < KEYS; i += BURST) {
+		for (size_t i = 0; i < KEYS; i += burst) {
 			if (f->version == 4)
-				lpm4_lookup_burst(f->table->v4, f->keys4 + i, out, BURST);
+				lpm4_lookup_burst(f->table->v4, f->keys4 + i, out, burst);
 			else
-				lpm6_lookup_burst(f->table->v6, f->keys6 + i, out, BURST);
+				lpm6_lookup_burst(f->table->v6, f->keys6 + i, out, burst);
 			sum += out[0];
 		}
 	}
@@ -287,11 +286,12 @@ static double lookup_bursts(const struct fixture *f)
 }
 
 /* Each key waits for the verdict before it, so latency is what counts. */
-static double lookup_dependent(const struct fixture *f)
+static double lookup_dependent(const struct fixture *f, unsigned burst)
 {
 	double start = now_ms();
 	uint16_t verdict = 0;
 
+	(void)burst; /* of one */
 	for (size_t i = 0; i < KEYS; i++) {
 		unsigned nothing = verdict > LPM_VERDICT_MAX; /* only known once it is there */
 
@@ -308,22 +308,24 @@ static double lookup_dependent(const struct fixture *f)
 }
 
 /* Returns milliseconds. */
-static double time_parse(const struct fixture *f)
+static double time_parse(const struct fixture *f, unsigned burst)
 {
 	double start = now_ms();
 	struct list *list = parse(f->text, f->size);
 	double took = now_ms() - start;
 
+	(void)burst;
 	list_unref(list);
 	return took;
 }
 
-static double time_build(const struct fixture *f)
+static double time_build(const struct fixture *f, unsigned burst)
 {
 	double start = now_ms();
 	struct table *table = build(f);
 	double took = now_ms() - start;
 
+	(void)burst;
 	table_destroy(table);
 	return took;
 }
@@ -331,15 +333,23 @@ static double time_build(const struct fixture *f)
 static const struct {
 	const char *format; /* of the table's name */
 	const char *unit;
-	double (*run)(const struct fixture *f);
+	double (*run)(const struct fixture *f, unsigned burst);
 	void (*draw_keys)(struct fixture *f);
+	unsigned burst;
 } cases[] = {
-	{"v%u uniform %s burst32", "ns", lookup_bursts, draw_uniform},
-	{"v%u inside %s burst32", "ns", lookup_bursts, draw_inside},
-	{"v%u zipf %s burst32", "ns", lookup_bursts, draw_zipf},
-	{"v%u dependent %s burst1", "ns", lookup_dependent, draw_inside},
-	{"v%u parse %s", "ms", time_parse, NULL},
-	{"v%u build %s", "ms", time_build, NULL},
+	{"v%u uniform %s burst1", "ns", lookup_bursts, draw_uniform, 1},
+	{"v%u uniform %s burst8", "ns", lookup_bursts, draw_uniform, 8},
+	{"v%u uniform %s burst32", "ns", lookup_bursts, draw_uniform, 32},
+	{"v%u uniform %s burst256", "ns", lookup_bursts, draw_uniform, 256},
+	{"v%u inside %s burst1", "ns", lookup_bursts, draw_inside, 1},
+	{"v%u inside %s burst8", "ns", lookup_bursts, draw_inside, 8},
+	{"v%u inside %s burst32", "ns", lookup_bursts, draw_inside, 32},
+	{"v%u inside %s burst256", "ns", lookup_bursts, draw_inside, 256},
+	{"v%u zipf %s burst32", "ns", lookup_bursts, draw_zipf, 32},
+	{"v%u zipf %s burst256", "ns", lookup_bursts, draw_zipf, 256},
+	{"v%u dependent %s burst1", "ns", lookup_dependent, draw_inside, 1},
+	{"v%u parse %s", "ms", time_parse, NULL, 0},
+	{"v%u build %s", "ms", time_build, NULL, 0},
 };
 
 static void measure(const struct options *o, const char *name, const struct list *all)
@@ -357,9 +367,9 @@ static void measure(const struct options *o, const char *name, const struct list
 			snprintf(text, sizeof(text), cases[i].format, version, name);
 			if (cases[i].draw_keys != NULL)
 				cases[i].draw_keys(&f);
-			cases[i].run(&f); /* to warm up */
+			cases[i].run(&f, cases[i].burst); /* to warm up */
 			for (unsigned run = 0; run < o->runs; run++)
-				samples_add(&samples, cases[i].run(&f));
+				samples_add(&samples, cases[i].run(&f, cases[i].burst));
 			report_line(o->json, &(struct report_case){.name = text,
 								   .unit = cases[i].unit,
 								   .own = &samples});
