@@ -12,16 +12,19 @@
 
 #include "lpm/addr6.h"
 #include "lpm/layout.h"
+#include "lpm/lpm4_burst.h"
 #include "lpm/pages.h"
 
 enum {
 	NESTING_MAX = 129, /* lengths 0..128 */
-	/* Above this many bytes to be written, a 32 MiB table of small pages costs more. */
-	HUGE_FROM_BYTES = 8 << 20,
-	SMALL_PAGE = 4096,
+	NESTING4_MAX = 33,
+	SMALL_PAGE_LOG2 = 12,
+	HUGE_FROM = 4, /* if so much of a table is written, small pages cost more: a quarter */
 };
 
-/* Inclusive; IPv4 as addr6_from4 has it. */
+#define ADDRS4 (UINT64_C(1) << 32)
+
+/* Inclusive. */
 struct run {
 	struct addr6 first;
 	struct addr6 last;
@@ -138,57 +141,79 @@ static int check6(const struct lpm6_route *routes, size_t n)
 	return 0;
 }
 
-/* What an IPv4 table will need, at most. */
+/* What an IPv4 table will need. */
 struct need4 {
-	size_t groups;
-	size_t bytes; /* of the first level to be written, in 16-bit entries and whole pages */
+	unsigned width_log2;
+	size_t groups;      /* at most */
+	size_t first_bytes; /* of the first level to be written, in whole pages, at most */
 };
 
-static struct need4 survey4(const struct lpm4_route *routes, size_t n)
+/* Number the verdicts that occur, in their order; code_of is zero, as the code of LPM_NONE. */
+static unsigned number_codes(const struct lpm4_route *routes, size_t n,
+			     uint16_t code_of[LPM_VERDICT_MAX + 1])
 {
-	struct need4 need = {0};
+	unsigned width_log2 = LPM4_WIDTH_LOG2_MIN;
+	uint16_t codes = 1;
+
+	for (size_t i = 0; i < n; i++)
+		code_of[routes[i].verdict] = 1;
+	for (unsigned verdict = 1; verdict <= LPM_VERDICT_MAX; verdict++) {
+		if (code_of[verdict] != 0)
+			code_of[verdict] = codes++;
+	}
+	while (codes > lpm4_code_mask(width_log2)) /* the last code is taken */
+		width_log2++;
+	for (unsigned v = 0; v <= LPM_VERDICT_MAX && width_log2 == LPM4_WIDTH_LOG2_MAX; v++)
+		code_of[v] = (uint16_t)v;
+	return width_log2;
+}
+
+static struct need4 survey4(const struct lpm4_route *routes, size_t n, unsigned width_log2)
+{
+	struct need4 need = {.width_log2 = width_log2};
+	unsigned page_log2 = SMALL_PAGE_LOG2 + 3 - width_log2; /* entries of a page */
 	uint32_t group = UINT32_MAX, page = UINT32_MAX;
 
 	for (size_t i = 0; i < n; i++) {
 		uint32_t block = routes[i].addr >> 8;
-		size_t bytes = routes[i].len < 24 ? sizeof(uint16_t) << (24 - routes[i].len) : 0;
+		size_t blocks = routes[i].len < 24 ? (size_t)1 << (24 - routes[i].len) : 1;
 
 		if (routes[i].len > 24 && block != group) {
 			group = block;
 			need.groups++;
 		}
-		if (bytes > SMALL_PAGE) {
-			need.bytes += bytes;
-		} else if (block / (SMALL_PAGE / sizeof(uint16_t)) != page) {
-			page = block / (SMALL_PAGE / sizeof(uint16_t));
-			need.bytes += SMALL_PAGE;
+		if (blocks >> page_log2 != 0) {
+			need.first_bytes += blocks >> page_log2 << SMALL_PAGE_LOG2;
+		} else if (block >> page_log2 != page) {
+			page = block >> page_log2;
+			need.first_bytes += (size_t)1 << SMALL_PAGE_LOG2;
 		}
 	}
 	return need;
 }
 
+/* Huge pages are asked for where small ones would be written all over. */
 static struct lpm4 *create4(struct need4 need)
 {
-	bool wide = need.groups > LPM4_GROUP16;
-	bool huge = need.bytes >= HUGE_FROM_BYTES;
 	struct lpm4 *table = calloc(1, sizeof(*table));
-	void *first;
 
 	if (table == NULL)
 		return NULL;
-	table->first_bytes = LPM4_FIRST * (wide ? sizeof(uint32_t) : sizeof(uint16_t));
-	first = pages_map(table->first_bytes, huge);
-	if (first == NULL)
+	table->width_log2 = need.width_log2;
+	table->first_bytes = ((size_t)LPM4_FIRST << need.width_log2) / 8;
+	table->first =
+		pages_map(table->first_bytes, need.first_bytes >= table->first_bytes / HUGE_FROM);
+	if (table->first == NULL)
 		goto destroy;
-	if (wide)
-		table->first32 = first;
-	else
-		table->first16 = first;
 	if (need.groups > 0) {
-		table->groups_bytes =
-			pages_round(need.groups * LPM4_GROUP * sizeof(*table->groups));
-		table->groups = pages_map(table->groups_bytes, huge);
-		if (table->groups == NULL)
+		size_t bytes = need.groups * ((LPM4_GROUP << need.width_log2) / 8);
+
+		table->ranks_bytes = LPM4_FIRST / LPM4_RANK * sizeof(*table->ranks);
+		table->ranks = pages_map(table->ranks_bytes,
+					 need.groups << SMALL_PAGE_LOG2 >= table->ranks_bytes);
+		table->groups_bytes = pages_round(bytes);
+		table->groups = pages_map(table->groups_bytes, bytes >= PAGES_ALIGN);
+		if (table->ranks == NULL || table->groups == NULL)
 			goto destroy;
 	}
 	return table;
@@ -197,79 +222,156 @@ destroy:
 	return NULL;
 }
 
-/* The group of a block; made when first asked for. Runs come in order, so only the last counts. */
-static uint16_t *open_group(struct lpm4 *table, uint32_t block)
+/* Set entries begin..end-1, which are zero; begin < end. */
+static inline void fill(uint32_t *words, size_t begin, size_t end, uint32_t code,
+			unsigned width_log2)
 {
-	uint32_t mark = table->first16 != NULL ? (uint32_t)LPM4_GROUP16 : LPM4_GROUP32;
-	uint32_t entry = table->first16 != NULL ? table->first16[block] : table->first32[block];
+	unsigned per_word_log2 = 5 - width_log2, in_word = (1U << per_word_log2) - 1;
+	uint32_t pattern = UINT32_MAX / lpm4_code_mask(width_log2) * code;
+	uint32_t head = UINT32_MAX << ((begin & in_word) << width_log2);
+	uint32_t tail = UINT32_MAX >> ((-end & in_word) << width_log2);
+	size_t at = begin >> per_word_log2, last = (end - 1) >> per_word_log2;
 
-	if ((entry & mark) == 0) {
-		entry = mark | (uint32_t)table->group_count++;
-		if (table->first16 != NULL)
-			table->first16[block] = (uint16_t)entry;
-		else
-			table->first32[block] = entry;
+	if (at == last) {
+		words[at] |= pattern & head & tail;
+		return;
 	}
-	return table->groups + (size_t)(entry & ~mark) * LPM4_GROUP;
+	words[at] |= pattern & head;
+	for (at++; at < last; at++)
+		words[at] = pattern;
+	words[last] |= pattern & tail;
 }
 
-/* Addresses first..last of one block. */
-static void fill_group(struct lpm4 *table, uint32_t first, uint32_t last, uint16_t verdict)
+/* Make the group of a block unless it is there. Runs come in order, so it is the last one. */
+static void open_group(struct lpm4 *table, uint32_t block)
 {
-	uint16_t *group = open_group(table, first >> 8);
+	struct lpm4_rank *rank = &table->ranks[block / LPM4_RANK];
+	uint32_t mark = UINT32_C(1) << block % LPM4_RANK;
 
-	for (uint32_t i = first & 255; i <= (last & 255); i++)
-		group[i] = verdict;
+	if ((rank->marks & mark) != 0)
+		return;
+	if (rank->marks == 0)
+		rank->base = (uint32_t)table->group_count;
+	rank->marks |= mark;
+	table->group_count++;
+	fill(table->first, block, (size_t)block + 1, lpm4_code_mask(table->width_log2),
+	     table->width_log2);
 }
 
-static void fill_blocks(struct lpm4 *table, uint32_t begin, uint32_t end, uint16_t verdict)
+/* A stretch of addresses that share a code; end is the first behind it. */
+struct run4 {
+	uint64_t begin;
+	uint64_t end;
+	uint32_t code;
+};
+
+/* The part of a run that lies in one block, of which it is not the whole. */
+static void lay_part(struct lpm4 *table, uint64_t begin, uint64_t end, uint32_t code)
 {
-	if (table->first16 != NULL) {
-		for (uint32_t i = begin; i < end; i++)
-			table->first16[i] = verdict;
-	} else {
-		for (uint32_t i = begin; i < end; i++)
-			table->first32[i] = verdict;
-	}
+	size_t group;
+
+	open_group(table, (uint32_t)(begin / LPM4_GROUP));
+	group = (table->group_count - 1) * LPM4_GROUP;
+	begin %= LPM4_GROUP;
+	end = (end - 1) % LPM4_GROUP + 1;
+	fill(table->groups, group + begin, group + end, code, table->width_log2);
 }
 
-static void lay4(void *arg, const struct run *run)
+static inline void lay4(struct lpm4 *table, const struct run4 *run)
 {
-	struct lpm4 *table = arg;
-	uint32_t first = addr6_to4(run->first), last = addr6_to4(run->last);
-	uint32_t begin = first >> 8, end = (last >> 8) + 1; /* whole blocks */
+	uint64_t begin = run->begin, end = run->end, whole;
 
-	if (run->verdict == LPM_NONE)
+	if (run->code == 0)
 		return; /* it is there already; an untouched page costs nothing */
-	if ((first & 255) != 0) {
-		uint32_t stop = end - begin == 1 ? last : first | 255;
+	if (begin % LPM4_GROUP != 0) {
+		uint64_t stop = (begin | (LPM4_GROUP - 1)) + 1;
 
-		fill_group(table, first, stop, run->verdict);
-		begin++;
+		if (stop > end)
+			stop = end;
+		lay_part(table, begin, stop, run->code);
+		begin = stop;
 	}
-	if (begin < end && (last & 255) != 255) {
-		end--;
-		fill_group(table, end << 8, last, run->verdict);
+	whole = end & ~(uint64_t)(LPM4_GROUP - 1);
+	if (begin < whole) {
+		fill(table->first, begin / LPM4_GROUP, whole / LPM4_GROUP, run->code,
+		     table->width_log2);
+		begin = whole;
 	}
-	fill_blocks(table, begin, end, run->verdict);
+	if (begin < end)
+		lay_part(table, begin, end, run->code);
+}
+
+/* Append the stretch up to end to the run, or lay the run and start another. */
+static inline void extend4(struct lpm4 *table, struct run4 *run, uint64_t end, uint32_t code)
+{
+	if (end <= run->end)
+		return;
+	if (run->code != code) {
+		lay4(table, run);
+		run->begin = run->end;
+		run->code = code;
+	}
+	run->end = end;
+}
+
+static void sweep4(struct lpm4 *table, const struct lpm4_route *routes, size_t n,
+		   const uint16_t *code_of)
+{
+	/* What no prefix covers is the outermost, and never closed. */
+	struct run4 open[NESTING4_MAX + 1] = {{.end = ADDRS4}};
+	struct run4 run = {0};
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t addr = routes[i].addr;
+
+		for (; open[depth].end <= addr; depth--)
+			extend4(table, &run, open[depth].end, open[depth].code);
+		extend4(table, &run, addr, open[depth].code);
+		open[++depth] = (struct run4){
+			.end = addr + (UINT64_C(1) << (32 - routes[i].len)),
+			.code = code_of[routes[i].verdict],
+		};
+	}
+	for (; depth > 0; depth--)
+		extend4(table, &run, open[depth].end, open[depth].code);
+	extend4(table, &run, ADDRS4, 0);
+	lay4(table, &run);
+}
+
+static void set_verdicts(struct lpm4 *table, const uint16_t *code_of)
+{
+	if (table->width_log2 == LPM4_WIDTH_LOG2_MAX)
+		return;
+	for (unsigned verdict = 1; verdict <= LPM_VERDICT_MAX; verdict++) {
+		if (code_of[verdict] != 0)
+			table->verdicts[code_of[verdict]] = (uint16_t)verdict;
+	}
+	table->verdicts[lpm4_code_mask(table->width_log2)] = LPM4_GROUPED;
 }
 
 int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 **out)
 {
-	struct sweep sweep = {.lay = lay4};
+	uint16_t code_of[LPM_VERDICT_MAX + 1] = {0};
 	struct lpm4 *table;
+	unsigned width_log2;
 	int rc;
 
 	rc = check4(routes, n);
 	if (rc != 0)
 		return rc;
-	table = create4(survey4(routes, n));
+	width_log2 = number_codes(routes, n, code_of);
+	table = create4(survey4(routes, n, width_log2));
 	if (table == NULL)
 		return -ENOMEM;
-	sweep.table = table;
-	for (size_t i = 0; i < n; i++)
-		add(&sweep, addr6_from4(routes[i].addr), routes[i].len, routes[i].verdict);
-	finish(&sweep);
+	set_verdicts(table, code_of);
+	sweep4(table, routes, n, code_of);
+	if (table->group_count == 0) { /* long prefixes joined to whole blocks */
+		pages_unmap(table->ranks, table->ranks_bytes);
+		table->ranks = NULL;
+		table->ranks_bytes = 0;
+	}
+	lpm4_choose_best(table);
 	*out = table;
 	return 0;
 }
