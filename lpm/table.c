@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lpm/addr6.h"
+#include "lpm/merge4.h"
 
 /* A rule's next prefix; IPv4 as addr6_from4 has it. */
 struct cursor {
@@ -143,43 +144,33 @@ static struct cursor *create_heap(unsigned n)
 	return malloc((n > 0 ? n : 1) * sizeof(struct cursor));
 }
 
-static size_t count_entries(const struct table *table, unsigned version)
+static size_t count_entries6(const struct table *table)
 {
 	size_t count = 0;
 
-	for (unsigned i = 0; i < table->rule_count; i++) {
-		const struct list *list = table->rules[i].list;
-
-		count += version == 4 ? list->count4 : list->count6;
-	}
+	for (unsigned i = 0; i < table->rule_count; i++)
+		count += table->rules[i].list->count6;
 	return count;
 }
 
-static int build4(struct table *table, struct cursor *heap)
+static int build4(struct table *table)
 {
-	size_t room = count_entries(table, 4);
-	struct lpm4_route *routes = malloc((room > 0 ? room : 1) * sizeof(*routes));
-	struct cursor winner, loser;
-	struct merge merge;
-	bool clash;
+	struct merge4 merge;
 	int rc;
 
-	if (routes == NULL)
-		return -ENOMEM;
-	merge_start(&merge, 4, table->rules, table->rule_count, heap);
-	while (merge_next_prefix(&merge, &winner, &loser, &clash)) {
-		routes[table->count4++] = (struct lpm4_route){addr6_to4(winner.addr), winner.len,
-							      (uint16_t)(winner.rule + 1)};
-		table->clashes += clash;
-	}
-	rc = lpm4_build(routes, table->count4, &table->v4);
-	free(routes);
+	rc = merge4_rules(table->rules, table->rule_count, &merge);
+	if (rc != 0)
+		return rc;
+	table->count4 = merge.count;
+	table->clashes += merge.clashes;
+	rc = lpm4_build(merge.routes, merge.count, &table->v4);
+	free(merge.routes);
 	return rc;
 }
 
 static int build6(struct table *table, struct cursor *heap)
 {
-	size_t room = count_entries(table, 6);
+	size_t room = count_entries6(table);
 	struct lpm6_route *routes = malloc((room > 0 ? room : 1) * sizeof(*routes));
 	struct cursor winner, loser;
 	struct merge merge;
@@ -232,7 +223,7 @@ int table_build(const struct table_rule *rules, unsigned n, uint16_t default_egr
 	rc = copy_rules(table, rules, n, default_egress);
 	if (rc != 0)
 		goto out;
-	rc = build4(table, heap);
+	rc = build4(table);
 	if (rc != 0)
 		goto out;
 	rc = build6(table, heap);
