@@ -11,6 +11,7 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/packet.h"
 #include "dataplane/reject.h"
+#include "dataplane/rewrite.h"
 #include "tests/model/packets.h"
 #include "tun/nic_mem.h"
 #include "tun/tun_mem.h"
@@ -97,10 +98,11 @@ static struct links *links_of(bool resolved)
 	return links;
 }
 
-static void open_bench(struct bench *b, unsigned queues, enum on_change on_change, bool resolved)
+static void open_bench_ports(struct bench *b, unsigned queues, enum on_change on_change,
+			     bool resolved, uint16_t port_last)
 {
 	struct egress_options egresses[EGRESSES] = {
-		[DIRECT] = {EGRESS_INTERFACE, "eth0", true, PORT_FIRST, PORT_LAST},
+		[DIRECT] = {EGRESS_INTERFACE, "eth0", true, PORT_FIRST, port_last},
 		[VPN] = {EGRESS_INTERFACE, "tun9", true, PORT_FIRST, PORT_LAST},
 		[DROP] = {.type = EGRESS_DROP},
 		[REJECT] = {.type = EGRESS_REJECT},
@@ -124,6 +126,11 @@ static void open_bench(struct bench *b, unsigned queues, enum on_change on_chang
 						       "203.0.113.128/25\n2001:db8:bad::/48\n", 1));
 	dataplane_publish_links(b->dataplane, links_of(resolved));
 	cr_assert_eq(dataplane_start(b->dataplane), 0);
+}
+
+static void open_bench(struct bench *b, unsigned queues, enum on_change on_change, bool resolved)
+{
+	open_bench_ports(b, queues, on_change, resolved, PORT_LAST);
 }
 
 static void close_bench(struct bench *b)
@@ -425,6 +432,48 @@ Test(dataplane_worker, nobody_comes_in_unasked)
 	close_bench(&b);
 }
 
+Test(dataplane_worker, an_answer_comes_by_the_egress_of_its_flow)
+{
+	struct packets_spec direct = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7"), astray;
+	struct packets_spec vpn = spec_of(PROTO_UDP, "10.0.0.2", "8.8.8.8");
+	struct bench b;
+	struct packet p;
+
+	open_bench(&b, 1, ON_CHANGE_RESET, true);
+	inject_tun(&b, &vpn, 0);
+	cr_assert(take_nic(&b, VPN, &p));
+	inject_tun(&b, &direct, 0);
+	cr_assert(take_nic(&b, DIRECT, &p));
+	astray = answer_to(&p, 0); /* to a port of DIRECT's, from whom VPN's flow asked */
+	memcpy(astray.src, vpn.dst, sizeof(astray.src));
+	inject_nic(&b, DIRECT, &astray);
+	expect_drop(&b, REASON_UNSOLICITED, 1);
+	close_bench(&b);
+}
+
+Test(dataplane_worker, without_a_port_the_sender_is_told)
+{
+	struct packets_spec first = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7"), answer;
+	struct packets_spec second = first;
+	struct bench b;
+	struct packet p;
+
+	open_bench_ports(&b, 1, ON_CHANGE_RESET, true, PORT_FIRST);
+	inject_tun(&b, &first, 0);
+	cr_assert(take_nic(&b, DIRECT, &p));
+	answer = answer_to(&p, 0);
+	inject_nic(&b, DIRECT, &answer);
+	cr_assert(take_tun(&b, &p));
+	second.src_port++;
+	inject_tun(&b, &second, 0);
+	cr_assert(take_tun(&b, &p), "no answer");
+	cr_assert_eq(p.kind, PACKET_ICMP_ERROR);
+	expect_drop(&b, REASON_NO_PORT, 1);
+	inject_tun(&b, &first, 0);
+	cr_assert(take_nic(&b, DIRECT, &p), "the flow that was answered keeps its port");
+	close_bench(&b);
+}
+
 Test(dataplane_worker, waits_for_the_neighbour)
 {
 	struct packets_spec spec = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7");
@@ -640,6 +689,29 @@ static void errors_both_ways(const char *inner, const char *remote, const char *
 	got = key_src(&p.key);
 	expect_text(&got, outer);
 	expect_quote(&b, &p, false, outer, port);
+	close_bench(&b);
+}
+
+Test(dataplane_worker, an_error_must_quote_what_left_us)
+{
+	struct packets_spec spec = spec_of(PROTO_UDP, "10.0.0.2", "198.51.100.7"), forged;
+	uint8_t data[REJECT_SIZE_MAX], copy[BUF_SIZE];
+	struct buf built = {.data = copy}, error = {.data = data};
+	struct bench b;
+	struct packet p;
+
+	open_bench(&b, 1, ON_CHANGE_RESET, true);
+	inject_tun(&b, &spec, 0);
+	cr_assert(take_nic(&b, DIRECT, &p));
+	forged = spec; /* from another address, to the same peer, from the translated port */
+	forged.src_port = p.key.src_port;
+	packets_build(&forged, &built);
+	cr_assert_eq(packet_parse(&built, &p), REASON_NONE);
+	cr_assert(reject_build(&p, NULL, &error));
+	cr_assert_eq(packet_parse(&error, &p), REASON_NONE);
+	rewrite_destination(&p, (const uint8_t[]){192, 0, 2, 1}, 0);
+	cr_assert_eq(nic_mem_inject(b.nic[DIRECT], 0, error.data, error.len, NULL), 0);
+	expect_drop(&b, REASON_UNSOLICITED, 1);
 	close_bench(&b);
 }
 
