@@ -1,8 +1,8 @@
 /*
  * Longest prefix match: immutable tables from addresses to verdicts.
  *
- * IPv4 is DIR-24-8 (Gupta, Lin, McKeown, INFOCOM 1998). Built once from sorted prefixes by
- * build.c, then only read; nothing here knows of threads or of grace periods.
+ * IPv4 is DIR-24-8 (Gupta, Lin, McKeown, INFOCOM 1998). Built from sorted prefixes by build4.c and
+ * build6.c, then only read; nothing here knows of threads or of grace periods.
  */
 #ifndef SLUICE_LPM_LPM_H
 #define SLUICE_LPM_LPM_H
@@ -37,11 +37,13 @@ struct lpm6_route {
  * Build a table.
  *
  * routes: n of them, sorted by (addr, len), each prefix once; n may be 0. Not kept.
+ * spare:  a table that nobody reads, whose memory may be used again; NULL if there is none. It is
+ *         taken, whatever happens.
  * out:    the caller's, until lpm4_destroy
  * Errors: -EINVAL (order, host bits, length, verdict), -ENOMEM; *out is then untouched
  */
-int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 **out);
-int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 **out);
+int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 *spare, struct lpm4 **out);
+int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 *spare, struct lpm6 **out);
 
 void lpm4_destroy(struct lpm4 *table); /* NULL does nothing; no reader may be left */
 void lpm6_destroy(struct lpm6 *table);

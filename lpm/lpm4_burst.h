@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "lpm/layout.h"
+#include "lpm/layout4.h"
 
 enum lpm4_variant {
 	LPM4_SCALAR,

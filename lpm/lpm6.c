@@ -1,5 +1,5 @@
 /* Reads IPv6 tables: a search for the run that an address lies in. */
-#include "lpm/layout.h"
+#include "lpm/layout6.h"
 
 #include <stdlib.h>
 #include <string.h>

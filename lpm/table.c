@@ -163,7 +163,7 @@ static int build4(struct table *table)
 		return rc;
 	table->count4 = merge.count;
 	table->clashes += merge.clashes;
-	rc = lpm4_build(merge.routes, merge.count, &table->v4);
+	rc = lpm4_build(merge.routes, merge.count, NULL, &table->v4);
 	free(merge.routes);
 	return rc;
 }
@@ -185,7 +185,7 @@ static int build6(struct table *table, struct cursor *heap)
 			(struct lpm6_route){winner.addr, winner.len, (uint16_t)(winner.rule + 1)};
 		table->clashes += clash;
 	}
-	rc = lpm6_build(routes, table->count6, &table->v6);
+	rc = lpm6_build(routes, table->count6, NULL, &table->v6);
 	free(routes);
 	return rc;
 }

@@ -55,7 +55,7 @@ static void compare4(const struct lpm4_route *routes, size_t n, const uint32_t *
 	struct lpm4 *table = NULL;
 	char text[ADDR_TEXT_MAX];
 
-	cr_assert_eq(lpm4_build(routes, n, &table), 0);
+	cr_assert_eq(lpm4_build(routes, n, NULL, &table), 0);
 	for (size_t i = 0, burst = 1; i < count; i += burst, burst = burst % LPM_BURST_MAX + 1) {
 		if (burst > count - i)
 			burst = count - i;
@@ -85,7 +85,7 @@ static void compare6(const struct lpm6_route *routes, size_t n, const struct add
 	struct lpm6 *table = NULL;
 	char text[ADDR_TEXT_MAX];
 
-	cr_assert_eq(lpm6_build(routes, n, &table), 0);
+	cr_assert_eq(lpm6_build(routes, n, NULL, &table), 0);
 	for (size_t i = 0, burst = 1; i < count; i += burst, burst = burst % LPM_BURST_MAX + 1) {
 		if (burst > count - i)
 			burst = count - i;
@@ -225,7 +225,7 @@ Test(lpm_lpm4, many_groups, .timeout = 60)
 	for (uint32_t i = 0; i < COUNT; i++)
 		routes[i] = (struct lpm4_route){0x0a000000 + i * 256 + (i & 255), 32,
 						(uint16_t)(1 + i % LPM_VERDICT_MAX)};
-	cr_assert_eq(lpm4_build(routes, COUNT, &table), 0);
+	cr_assert_eq(lpm4_build(routes, COUNT, NULL, &table), 0);
 	for (uint32_t i = 0; i < COUNT; i++) {
 		uint16_t got = lpm4_lookup(table, routes[i].addr);
 		uint16_t beside = lpm4_lookup(table, routes[i].addr ^ 1);
@@ -249,7 +249,7 @@ Test(lpm_lpm4, groups_at_the_limit, .timeout = 60)
 		cr_assert_not_null(routes);
 		for (uint32_t i = 0; i < count; i++)
 			routes[i] = (struct lpm4_route){i << 8, 25, (uint16_t)(1 + i % 1021)};
-		cr_assert_eq(lpm4_build(routes, count, &table), 0);
+		cr_assert_eq(lpm4_build(routes, count, NULL, &table), 0);
 		probes[0] = 0;
 		probes[1] = 128;
 		probes[2] = (count - 2) << 8;
@@ -307,7 +307,7 @@ Test(lpm_build, refuses_bad_routes4)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct lpm4 *table = NULL;
-		int rc = lpm4_build(cases[i].routes, 2, &table);
+		int rc = lpm4_build(cases[i].routes, 2, NULL, &table);
 
 		cr_expect_eq(rc, cases[i].expected, "%s: expected %d, got %d", cases[i].what,
 			     cases[i].expected, rc);
@@ -338,7 +338,7 @@ Test(lpm_build, refuses_bad_routes6)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct lpm6 *table = NULL;
-		int rc = lpm6_build(cases[i].routes, 2, &table);
+		int rc = lpm6_build(cases[i].routes, 2, NULL, &table);
 
 		cr_expect_eq(rc, cases[i].expected, "%s: expected %d, got %d", cases[i].what,
 			     cases[i].expected, rc);
@@ -357,9 +357,9 @@ Test(lpm_build, joins_neighbours)
 
 	for (unsigned i = 0; i < 1000; i++)
 		blocks[i] = (struct lpm6_route){{i, 0}, 64, 7};
-	cr_assert_eq(lpm4_build(NULL, 0, &empty), 0);
-	cr_assert_eq(lpm4_build(halves, 2, &v4), 0);
-	cr_assert_eq(lpm6_build(blocks, 1000, &v6), 0);
+	cr_assert_eq(lpm4_build(NULL, 0, NULL, &empty), 0);
+	cr_assert_eq(lpm4_build(halves, 2, NULL, &v4), 0);
+	cr_assert_eq(lpm6_build(blocks, 1000, NULL, &v6), 0);
 	cr_expect_eq(lpm4_size_bytes(v4), lpm4_size_bytes(empty), "%zu, empty %zu",
 		     lpm4_size_bytes(v4), lpm4_size_bytes(empty));
 	cr_expect_leq(lpm6_size_bytes(v6), 4096, "%zu", lpm6_size_bytes(v6));
@@ -374,8 +374,8 @@ Test(lpm_build, empty_tables_and_sizes)
 	struct lpm4 *v4 = NULL;
 	struct lpm6 *v6 = NULL;
 
-	cr_assert_eq(lpm4_build(NULL, 0, &v4), 0);
-	cr_assert_eq(lpm6_build(NULL, 0, &v6), 0);
+	cr_assert_eq(lpm4_build(NULL, 0, NULL, &v4), 0);
+	cr_assert_eq(lpm6_build(NULL, 0, NULL, &v6), 0);
 	cr_expect_eq(lpm4_lookup(v4, 0), LPM_NONE);
 	cr_expect_eq(lpm4_lookup(v4, UINT32_MAX), LPM_NONE);
 	cr_expect_eq(lpm6_lookup(v6, &ends[0]), LPM_NONE);

@@ -108,7 +108,7 @@ Test(lpm_lpm4_burst, variants_equal_the_model, .timeout = 120)
 		struct lpm4 *table = NULL;
 
 		make_dense(&dense, widths[i].verdicts, i + 1);
-		cr_assert_eq(lpm4_build(dense.routes, dense.count, &table), 0);
+		cr_assert_eq(lpm4_build(dense.routes, dense.count, NULL, &table), 0);
 		cr_assert_eq(table->width_log2, widths[i].width_log2,
 			     "%u verdicts: expected width %u, got %u", widths[i].verdicts,
 			     1U << widths[i].width_log2, 1U << table->width_log2);
@@ -133,7 +133,7 @@ Test(lpm_lpm4_burst, the_best_is_chosen)
 	struct lpm4 *table = NULL;
 	lpm4_burst_fn *expected;
 
-	cr_assert_eq(lpm4_build(NULL, 0, &table), 0);
+	cr_assert_eq(lpm4_build(NULL, 0, NULL, &table), 0);
 	if ((features & CPU_AVX512) != 0)
 		expected = lpm4_burst_avx512(table->width_log2);
 	else if ((features & CPU_AVX2) != 0)
@@ -157,7 +157,7 @@ Test(lpm_lpm4_burst, runs_of_blocks_at_every_place, .timeout = 60)
 			for (uint32_t block = begin; n < 40; block += 1 + n % 3, n++)
 				routes[n] = (struct lpm4_route){block << 8, 24,
 								(uint16_t)(1 + n / 2 % verdicts)};
-			cr_assert_eq(lpm4_build(routes, n, &table), 0);
+			cr_assert_eq(lpm4_build(routes, n, NULL, &table), 0);
 			for (uint32_t block = 0; block < 128; block++) {
 				uint16_t expected = lpm_model_lookup4(routes, n, block << 8 | 77);
 				uint16_t got = lpm4_lookup(table, block << 8 | 77);
