@@ -23,6 +23,12 @@ pub const c_flags: []const []const u8 = &.{
     "-Wpointer-arith",
 };
 
+/// Debian's headers, but the compiler's own <stdint.h>.
+const bpf_flags: []const []const u8 = &.{ "-ffreestanding", "-Wall", "-Wextra", "-Werror" };
+
+/// What the devices of Linux need.
+const linux_libs: []const []const u8 = &.{"libbpf"};
+
 /// A folder of the project. Each is compiled by a step of its own: Zig compiles the files of one
 /// step one after another, and the steps side by side.
 pub const Part = enum {
@@ -462,6 +468,7 @@ fn addKit(b: *Build, s: Settings) Kit {
         const exe = addProgram(b, kit, "sluice", &.{"ctl/main.c"}, &.{});
         linkPart(exe.root_module, kit, .ctl);
         exe.root_module.linkLibrary(kit.library);
+        linkLibs(exe.root_module, linux_libs);
         kit.sluice = exe;
     }
     if (isFile(b, "perf/main.c")) {
@@ -477,9 +484,34 @@ fn addLibrary(b: *Build, kit: Kit) *Compile {
     const s = kit.settings;
     const m = b.createModule(.{ .target = s.target, .optimize = s.optimize, .link_libc = true });
     linkPart(m, kit, .lpm);
-    m.addObject(addObject(b, s, .tun, .linux));
+    const tun = addObject(b, s, .tun, .linux);
+    tun.root_module.addIncludePath(bpfPrograms(b));
+    linkLibs(tun.root_module, linux_libs);
+    m.addObject(tun);
     linkPart(m, kit, .dataplane);
     return b.addLibrary(.{ .name = "sluice", .linkage = .static, .root_module = m });
+}
+
+/// What tun/bpf/NAME.c is for the kernel: a folder with NAME.bpf.o.
+fn bpfPrograms(b: *Build) LazyPath {
+    const copies = b.addWriteFiles();
+    const arch = b.fmt("/usr/include/{t}-linux-gnu", .{b.graph.host.result.cpu.arch});
+    for (sources(b, "tun/bpf")) |file| {
+        const m = b.createModule(.{
+            .target = b.resolveTargetQuery(.{ .cpu_arch = .bpfel, .os_tag = .freestanding }),
+            .optimize = .fast,
+            .unwind_tables = .none,
+            .strip = false, // libbpf reads the types of what it sets before loading
+        });
+        m.addIncludePath(b.path("."));
+        m.addAfterIncludePath(b.graph.cwdRelativePath("/usr/include"));
+        m.addAfterIncludePath(b.graph.cwdRelativePath(arch));
+        m.addCSourceFile(.{ .file = b.path(file), .flags = bpf_flags });
+        const name = std.fs.path.stem(file);
+        const object = b.addObject(.{ .name = b.fmt("bpf-{s}", .{name}), .root_module = m });
+        _ = copies.addCopyFile(object.getEmittedBin(), b.fmt("{s}.bpf.o", .{name}));
+    }
+    return copies.getDirectory();
 }
 
 fn addObject(b: *Build, s: Settings, part: Part, devices: Devices) *Compile {

@@ -126,7 +126,8 @@ static void print_status_head(const json_t *status)
 	if (strcmp(capture, "none") != 0)
 		printf(" (mark 0x%llx, table %lld)", reply_number(status, "mark"),
 		       reply_number(status, "table"));
-	printf(", mtu %lld, offloads %s\n", reply_number(status, "mtu"), offloads);
+	printf(", mtu %lld, offloads %s, queues by %s\n", reply_number(status, "mtu"), offloads,
+	       reply_text(status, "steering"));
 	if (reply_number(status, "capture_repairs") > 0)
 		printf("  capture was damaged by others and repaired: %lld times\n",
 		       reply_number(status, "capture_repairs"));

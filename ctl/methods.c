@@ -296,6 +296,9 @@ static int status(void *context, const json_t *params, json_t **result, struct r
 		(json_int_t)table_size_bytes(t), "flows", (json_int_t)sum.flows, "v4",
 		(json_int_t)t->count4, "v6", (json_int_t)t->count6, "healthy", healthy, "default",
 		c->egresses[c->default_egress].name);
+	json_object_set_new(
+		*result, "steering",
+		json_string(tun_steered(dataplane_tun(d->dataplane)) ? "endpoint" : "flow"));
 	set_count(*result, "capture_repairs", capture_repairs(d->capture));
 	if (problem[0] != '\0')
 		json_object_set_new(*result, "capture_problem", rpc_string(problem));

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "tun/buf.h"
+#include "tun/steer.h"
 
 struct tun;
 struct tun_queue;
@@ -47,6 +48,15 @@ struct tun_queue *tun_queue_at(struct tun *tun, unsigned index);
 
 /* Which offloads are on, as words for status: "csum tso4 tso6 uso", or "none". */
 const char *tun_offloads(const struct tun *tun);
+
+/* The queue that serves an inner endpoint; any thread. */
+unsigned tun_steer(const struct tun *tun, const struct steer_key *key);
+
+/*
+ * Whether the system gives packets to the queue that tun_steer() names. If not, it chooses by flow:
+ * flows of one endpoint, fragments and ICMP errors may come by another queue.
+ */
+bool tun_steered(const struct tun *tun);
 
 /* What to wait on with poll or epoll for packets; stays the queue's. -1: nothing to wait on. */
 int tun_queue_fd(const struct tun_queue *queue);

@@ -1,6 +1,7 @@
 /* Linux TUN: IFF_MULTI_QUEUE, a virtio_net_hdr before every packet, one descriptor a queue. */
 #include "tun/tun.h"
 
+#include "tun/steer_linux.h"
 #include "tun/uapi_linux.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -23,6 +25,8 @@ struct tun_queue {
 struct tun {
 	char name[TUN_NAME_MAX];
 	const char *offloads;
+	bool steered;
+	uint32_t steer_seed;
 	unsigned queue_count;
 	struct tun_queue queues[]; /* queue_count of them */
 };
@@ -201,6 +205,8 @@ static int open_queues(struct tun *tun, const struct tun_options *options)
 	rc = set_up(tun);
 	if (rc == 0 && options->persist && ioctl(tun->queues[0].fd, TUNSETPERSIST, 1UL) < 0)
 		rc = -errno;
+	/* Even for one queue: otherwise the kernel looks up a flow for every packet. */
+	tun->steered = rc == 0 && steer_attach(tun->queues[0].fd, tun->steer_seed) == 0;
 	return rc;
 }
 
@@ -244,14 +250,20 @@ int tun_open(const struct tun_options *options, struct tun **out)
 	if (!tun)
 		return -ENOMEM;
 	memcpy(tun->name, name, strlen(name));
+	if (getentropy(&tun->steer_seed, sizeof(tun->steer_seed)) < 0) {
+		rc = -errno;
+		goto close;
+	}
 
 	rc = adopts ? adopt(tun, options) : open_queues(tun, options);
-	if (rc < 0) {
-		tun_close(tun);
-		return rc;
-	}
+	if (rc < 0)
+		goto close;
 	*out = tun;
 	return 0;
+
+close:
+	tun_close(tun);
+	return rc;
 }
 
 void tun_close(struct tun *tun)
@@ -286,6 +298,16 @@ struct tun_queue *tun_queue_at(struct tun *tun, unsigned index)
 const char *tun_offloads(const struct tun *tun)
 {
 	return tun->offloads;
+}
+
+unsigned tun_steer(const struct tun *tun, const struct steer_key *key)
+{
+	return steer_queue(key, tun->steer_seed, tun->queue_count);
+}
+
+bool tun_steered(const struct tun *tun)
+{
+	return tun->steered || tun->queue_count == 1;
 }
 
 int tun_queue_fd(const struct tun_queue *queue)

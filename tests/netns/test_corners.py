@@ -553,8 +553,7 @@ def test_large_datagrams_ipv6(net):
     small.client.python(udp_ask, LISTED6, payload=os.urandom(4000), timeout=1)
 
 
-@pytest.mark.parametrize("queues", [1, pytest.param(4, marks=pytest.mark.xfail(
-    strict=False, reason="the error may meet another worker than the flow"))])
+@pytest.mark.parametrize("queues", [1, 4])
 def test_error_from_inside_finds_its_flow(net, queues):
     """A client's smaller MTU: the server outside learns of it, whatever worker hears first."""
     small = Small(net, client_mtu=1280)
@@ -567,6 +566,24 @@ def test_error_from_inside_finds_its_flow(net, queues):
         with pytest.raises(OSError):  # the answer that is too big
             small.client.python(udp_ask, LISTED4, **ask)
         small.client.python(udp_ask, LISTED4, **ask)
+
+
+def test_endpoint_keeps_its_queue(net):
+    """One port outside for one inside, whoever is asked: its flows meet in one of four queues."""
+    small = Small(net)
+    sluice = small.start(conf=CONF.format("Queues = 4"))
+    assert sluice.json("status")["steering"] == "endpoint"
+
+    def ask(port):
+        source = ("10.1.0.2", port)
+        return {udp_ask(f"198.51.100.{i}", source=source).port for i in range(1, 12)}
+
+    used = set()
+    for port in random.sample(range(20000, 30000), 12):
+        seen = small.client.python(ask, port)
+        assert len(seen) == 1, seen
+        used |= {(p - 40000) // 5000 for p in seen}
+    assert len(used) > 1  # and endpoints are spread over them
 
 
 def test_thousand_sessions(net):
