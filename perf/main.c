@@ -12,7 +12,7 @@ static const struct {
 	{"lpm", perf_lpm, "look-ups, parse and build of prefix tables"},
 	{"flow", perf_flow, "the route cache"},
 	{"path", perf_path, "TCP through the whole path, beside the kernel's forwarding"},
-	{"traffic", perf_traffic, "generator and sink: traffic serve|ask (no benchmark)"},
+	{"traffic", perf_traffic, "generator and sink: traffic serve|ask|send (no benchmark)"},
 };
 
 enum {

@@ -1,5 +1,5 @@
 /*
- * TCP through the whole path, beside the kernel doing the same job and plain forwarding:
+ * TCP and UDP through the whole path, beside the kernel doing the same job and plain forwarding:
  *
  *     client --- gateway (sluice)     ---+
  *     client --- gateway (masquerade) ---+--- server
@@ -8,6 +8,8 @@
  * Three gateways side by side in namespaces, one of them busy at a time, runs interleaved: what
  * drifts in the machine drifts for all.
  */
+#include "perf/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -21,35 +23,19 @@
 #include "perf/netns.h"
 #include "perf/perf.h"
 #include "perf/report.h"
-#include "perf/traffic.h"
-
-enum { LANE_SLUICE, LANE_MASQUERADE, LANE_FORWARD, LANES };
 
 enum {
 	RUNS_DEFAULT = 5,
 	MS_DEFAULT = 1000,
 	CONF_MAX = 1024,
 	QUEUES_MAX = 4,
+	WORDS_MAX = 16,
 };
 
-struct options {
-	bool json;
-	unsigned runs;
-	unsigned ms;
-	unsigned queues;
-};
-
-struct setup {
-	int client[LANES];
-	int gateway[LANES];
-	int server;
-	pid_t sink;
-	pid_t daemon;
-	char conf[32];
-};
+const char *const path_server[LANES] = {"198.51.0.1", "198.51.1.1", "198.51.2.1"};
 
 /* One lane's addresses: 10.<lane>.0.0/24 inside, 198.51.<lane>.0/24 outside. */
-static int build_lane(struct setup *s, int lane)
+static int build_lane(struct path *s, int lane)
 {
 	char outside[16];
 	int rc;
@@ -97,7 +83,7 @@ static const char *daemon_path(char *out, size_t size)
 	return out;
 }
 
-static int start_daemon(struct setup *s, unsigned queues)
+static int start_daemon(struct path *s, unsigned queues)
 {
 	char path[512], conf[CONF_MAX];
 	const char *program = daemon_path(path, sizeof(path));
@@ -124,44 +110,49 @@ static int start_daemon(struct setup *s, unsigned queues)
 	return s->daemon < 0 ? s->daemon : 0;
 }
 
-/* Measure in a process of its own, in the client's namespace. */
-static int ask(int ns, const struct traffic_question *q, double *gbps)
+int path_traffic(const struct path *path, int lane, const char *const argv[], char *line,
+		 size_t size)
 {
-	char flows[16], ms[16], line[64] = "";
+	char *words[WORDS_MAX] = {"/proc/self/exe", "traffic"};
 	int out[2], status;
-	FILE *f;
 	pid_t pid;
+	FILE *f;
 
-	snprintf(flows, sizeof(flows), "%u", q->flows);
-	snprintf(ms, sizeof(ms), "%u", q->ms);
-	char *argv[] = {"/proc/self/exe",
-			"traffic",
-			"ask",
-			(char *)q->address,
-			"--flows",
-			flows,
-			"--ms",
-			ms,
-			q->down ? "--down" : NULL,
-			NULL};
+	for (unsigned i = 0; argv[i] && i + 3 < WORDS_MAX; i++)
+		words[i + 2] = (char *)argv[i];
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return -errno;
-	pid = netns_spawn(ns, argv, out[1]);
+	pid = netns_spawn(path->client[lane], words, out[1]);
 	close(out[1]);
 	f = fdopen(out[0], "r");
-	if (f && !fgets(line, sizeof(line), f))
+	if (!f || !fgets(line, (int)size, f))
 		line[0] = 0;
 	if (f)
 		fclose(f);
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return -EIO;
-	return sscanf(line, "{\"gbps\": %lf}", gbps) == 1 ? 0 : -EIO;
+	return line[0] ? 0 : -EIO;
+}
+
+static int ask_tcp(const struct path *path, int lane, unsigned flows, unsigned ms, bool down,
+		   double *gbps)
+{
+	char flows_text[16], ms_text[16], line[64];
+	const char *argv[] = {"ask",   path_server[lane],      "--flows", flows_text, "--ms",
+			      ms_text, down ? "--down" : NULL, NULL};
+	int rc;
+
+	snprintf(flows_text, sizeof(flows_text), "%u", flows);
+	snprintf(ms_text, sizeof(ms_text), "%u", ms);
+	rc = path_traffic(path, lane, argv, line, sizeof(line));
+	if (rc == 0 && sscanf(line, "{\"gbps\": %lf}", gbps) != 1)
+		rc = -EIO;
+	return rc;
 }
 
 /* Until the daemon forwards: its start-up is no part of the measurement. */
-static int wait_ready(struct setup *s)
+static int wait_ready(struct path *s)
 {
-	struct traffic_question q = {.address = "198.51.0.1", .flows = 1, .ms = 10};
 	double ignored;
 
 	for (int i = 0; i < 50; i++) {
@@ -171,13 +162,13 @@ static int wait_ready(struct setup *s)
 		}
 		if (netns_sh(s->client[LANE_SLUICE],
 			     "ping -q -c 1 -W 1 198.51.0.1 >/dev/null 2>&1") == 0)
-			return ask(s->client[LANE_SLUICE], &q, &ignored);
+			return ask_tcp(s, LANE_SLUICE, 1, 10, false, &ignored);
 		usleep(100000);
 	}
 	return -ETIMEDOUT;
 }
 
-static int set_up(struct setup *s, const struct options *o)
+static int set_up(struct path *s, const struct path_options *o)
 {
 	char *sink[] = {"/proc/self/exe", "traffic", "serve", NULL};
 	int rc;
@@ -195,7 +186,7 @@ static int set_up(struct setup *s, const struct options *o)
 	return rc < 0 ? rc : wait_ready(s);
 }
 
-static void tear_down(struct setup *s)
+static void tear_down(struct path *s)
 {
 	netns_stop(s->daemon);
 	netns_stop(s->sink);
@@ -203,20 +194,15 @@ static void tear_down(struct setup *s)
 		unlink(s->conf);
 }
 
-static int measure(struct setup *s, const struct options *o, unsigned flows, bool down)
+static int measure(struct path *s, const struct path_options *o, unsigned flows, bool down)
 {
-	static const char *const address[LANES] = {"198.51.0.1", "198.51.1.1", "198.51.2.1"};
 	struct samples samples[LANES] = {0};
 	char name[64];
-	double gbps;
+	double gbps = 0;
 
 	for (unsigned run = 0; run < o->runs; run++) {
 		for (int lane = 0; lane < LANES; lane++) {
-			struct traffic_question q = {.address = address[lane],
-						     .flows = flows,
-						     .ms = o->ms,
-						     .down = down};
-			int rc = ask(s->client[lane], &q, &gbps);
+			int rc = ask_tcp(s, lane, flows, o->ms, down, &gbps);
 
 			if (rc < 0)
 				return rc;
@@ -240,7 +226,7 @@ static unsigned queues_default(void)
 	return cores < 1 ? 1 : cores > QUEUES_MAX ? QUEUES_MAX : (unsigned)cores;
 }
 
-static int take_options(int argc, char **argv, struct options *o)
+static int take_options(int argc, char **argv, struct path_options *o)
 {
 	static const struct option options[] = {
 		{"json", no_argument, NULL, 'j'},
@@ -282,9 +268,10 @@ static int take_options(int argc, char **argv, struct options *o)
 
 int perf_path(int argc, char **argv)
 {
-	struct options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .queues = queues_default()};
-	static const unsigned flows[] = {1, 4};
-	struct setup s = {0};
+	struct path_options o = {
+		.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .queues = queues_default()};
+	static const unsigned flows[] = {1, 4, 16};
+	struct path s = {0};
 	int rc = take_options(argc, argv, &o);
 
 	if (rc < 0)
@@ -302,6 +289,8 @@ int perf_path(int argc, char **argv)
 		if (rc == 0)
 			rc = measure(&s, &o, flows[i], true);
 	}
+	if (rc == 0)
+		rc = path_udp(&s, &o);
 	tear_down(&s);
 	return rc != 0;
 }

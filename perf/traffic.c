@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "perf/datagrams.h"
 #include "perf/perf.h"
 
 enum {
@@ -227,10 +229,61 @@ int traffic_ask(const struct traffic_question *q, double *gbps)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sluice-perf traffic serve [--port N]\n"
-			"       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
-			"[--down]\n");
+	fprintf(stderr,
+		"usage: sluice-perf traffic serve [--port N]\n"
+		"       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
+		"[--down]\n"
+		"       sluice-perf traffic send ADDRESS [--flows N] [--ms N] [--size BYTES] "
+		"[--rate N]\n");
 	return 1;
+}
+
+static void *serve_datagrams(void *argument)
+{
+	int rc = datagrams_serve(DATAGRAMS_PORT);
+
+	(void)argument;
+	fprintf(stderr, "sluice-perf traffic serve: UDP: %s\n", strerror(-rc));
+	return NULL;
+}
+
+static int serve(uint16_t port)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, serve_datagrams, NULL) == 0)
+		pthread_detach(thread);
+	return traffic_serve(port);
+}
+
+static int complain(const char *address, int rc)
+{
+	fprintf(stderr, "sluice-perf traffic: %s: %s\n", address, strerror(-rc));
+	return 1;
+}
+
+static int ask(const struct traffic_question *q)
+{
+	double gbps;
+	int rc = traffic_ask(q, &gbps);
+
+	if (rc < 0)
+		return complain(q->address, rc);
+	printf("{\"gbps\": %.3f}\n", gbps);
+	return 0;
+}
+
+static int send_datagrams(const struct datagrams_question *q)
+{
+	struct datagrams_answer a;
+	int rc = datagrams_ask(q, &a);
+
+	if (rc < 0)
+		return complain(q->address, rc);
+	printf("{\"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"reordered\": %" PRIu64
+	       ", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f}\n",
+	       a.sent, a.received, a.reordered, a.p50_us, a.p99_us, a.p999_us, a.max_us);
+	return 0;
 }
 
 int perf_traffic(int argc, char **argv)
@@ -240,11 +293,13 @@ int perf_traffic(int argc, char **argv)
 		{"flows", required_argument, NULL, 'f'},
 		{"ms", required_argument, NULL, 'm'},
 		{"down", no_argument, NULL, 'd'},
+		{"size", required_argument, NULL, 's'},
+		{"rate", required_argument, NULL, 'r'},
 		{NULL, 0, NULL, 0},
 	};
 	struct traffic_question q = {.port = TRAFFIC_PORT, .flows = 1, .ms = 1000};
-	double gbps = 0;
-	int c, rc;
+	struct datagrams_question d = {.port = DATAGRAMS_PORT, .size = 64, .rate = 10000};
+	int c;
 
 	signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -261,20 +316,24 @@ int perf_traffic(int argc, char **argv)
 		case 'd':
 			q.down = true;
 			break;
+		case 's':
+			d.size = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'r':
+			d.rate = strtod(optarg, NULL);
+			break;
 		default:
 			return usage();
 		}
 	}
 	if (optind < argc && strcmp(argv[optind], "serve") == 0)
-		return traffic_serve(q.port);
-	if (optind + 1 >= argc || strcmp(argv[optind], "ask") != 0)
+		return serve(q.port);
+	if (optind + 1 >= argc)
 		return usage();
-	q.address = argv[optind + 1];
-	rc = traffic_ask(&q, &gbps);
-	if (rc < 0) {
-		fprintf(stderr, "sluice-perf traffic: %s: %s\n", q.address, strerror(-rc));
-		return 1;
-	}
-	printf("{\"gbps\": %.3f}\n", gbps);
-	return 0;
+	q.address = d.address = argv[optind + 1];
+	d.flows = q.flows;
+	d.ms = q.ms;
+	if (strcmp(argv[optind], "ask") == 0)
+		return ask(&q);
+	return strcmp(argv[optind], "send") == 0 ? send_datagrams(&d) : usage();
 }
