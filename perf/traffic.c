@@ -264,7 +264,7 @@ static int complain(const char *address, int rc)
 
 static int ask(const struct traffic_question *q)
 {
-	double gbps;
+	double gbps = 0;
 	int rc = traffic_ask(q, &gbps);
 
 	if (rc < 0)
@@ -275,7 +275,7 @@ static int ask(const struct traffic_question *q)
 
 static int send_datagrams(const struct datagrams_question *q)
 {
-	struct datagrams_answer a;
+	struct datagrams_answer a = {0};
 	int rc = datagrams_ask(q, &a);
 
 	if (rc < 0)
