@@ -3,6 +3,7 @@
 //! What is measured or shown is built fast; what is tested is built debug with UBSan, and once more
 //! fast. Every folder is searched when the build is configured: a new file needs no line here.
 const std = @import("std");
+const builtin = @import("builtin");
 const clang = @import("tests/clang.zig");
 const Build = std.Build;
 const Compile = Build.Step.Compile;
@@ -56,6 +57,58 @@ pub const Part = enum {
         };
     }
 };
+
+/// What perf/ measures beside Sluice where it is installed: *_NAME.c and its library are a part of
+/// sluice-perf then, and *_noNAME.c is otherwise. Sluice itself uses none of them.
+pub const Peer = enum {
+    dpdk,
+
+    /// For pkg-config.
+    fn package(peer: Peer) []const u8 {
+        return switch (peer) {
+            .dpdk => "libdpdk",
+        };
+    }
+
+    /// By name: Zig does not know what else libdpdk.pc says.
+    fn libs(peer: Peer) []const []const u8 {
+        return switch (peer) {
+            .dpdk => &.{ "rte_fib", "rte_lpm", "rte_eal" },
+        };
+    }
+
+    /// Its headers are the system's: what they do not mind is no error of ours.
+    fn flags(peer: Peer) []const []const u8 {
+        const folder = "/usr/include/" ++ @tagName(builtin.cpu.arch) ++ "-linux-gnu/dpdk";
+        return switch (peer) {
+            .dpdk => &.{ "-isystem", "/usr/include/dpdk", "-isystem", folder, "-O3" },
+        };
+    }
+
+    fn installed(peer: Peer, b: *Build) bool {
+        const arch = @tagName(builtin.cpu.arch);
+        const folder = b.graph.cwdRelativePath("/usr/lib/" ++ arch ++ "-linux-gnu/pkgconfig");
+        b.dependOnDirectoryContents(folder); // looks again when a package came or went
+        const file = b.fmt("/usr/lib/{s}-linux-gnu/pkgconfig/{s}.pc", .{ arch, peer.package() });
+        std.Io.Dir.cwd().access(b.graph.io, file, .{}) catch return false;
+        return true;
+    }
+
+    /// Whose file it is, by the end of its name.
+    fn of(file: []const u8, prefix: []const u8, b: *Build) ?Peer {
+        for (std.enums.values(Peer)) |peer| {
+            const end = b.fmt("_{s}{t}.c", .{ prefix, peer });
+            if (std.mem.endsWith(u8, file, end)) return peer;
+        }
+        return null;
+    }
+};
+
+/// What the file of a peer is compiled with beside the rest; null if its library is not there.
+pub fn peerFlags(b: *Build, file: []const u8) ?[]const []const u8 {
+    const peer = Peer.of(file, "", b) orelse return &.{};
+    return if (peer.installed(b)) peer.flags() else null;
+}
 
 const libsluice: []const Part = &.{ .lpm, .tun, .dataplane };
 const portable: []const Part = &.{.lpm};
@@ -472,11 +525,30 @@ fn addKit(b: *Build, s: Settings) Kit {
         kit.sluice = exe;
     }
     if (isFile(b, "perf/main.c")) {
-        const exe = addProgram(b, kit, "sluice-perf", sources(b, "perf"), &.{});
-        linkParts(exe, kit, all_parts);
-        kit.perf = exe;
+        kit.perf = addPerf(b, kit);
     }
     return kit;
+}
+
+fn addPerf(b: *Build, kit: Kit) *Compile {
+    var files: std.ArrayList([]const u8) = .empty;
+    for (sources(b, "perf")) |f| {
+        const stands_in = if (Peer.of(f, "no", b)) |peer| !peer.installed(b) else true;
+        if (Peer.of(f, "", b) == null and stands_in) append(b, &files, f);
+    }
+    const exe = addProgram(b, kit, "sluice-perf", files.items, &.{});
+    const m = exe.root_module;
+    for (sources(b, "perf")) |f| if (Peer.of(f, "", b)) |peer| if (peer.installed(b)) {
+        const flags = concat(b, []const u8, &.{ c_flags, peer.flags() });
+        m.addCSourceFile(.{ .file = b.path(f), .flags = flags });
+    };
+    for (std.enums.values(Peer)) |peer| {
+        if (peer.installed(b)) for (peer.libs()) |lib| {
+            m.linkSystemLibrary(lib, .{ .use_pkg_config = .no });
+        };
+    }
+    linkParts(exe, kit, all_parts);
+    return exe;
 }
 
 /// libsluice.a. The programs that link it link what it needs.

@@ -1,65 +1,68 @@
 /*
- * Look-ups, parse and build of prefix tables. A table is split over 14 rules, as if by country;
- * keys are drawn beforehand. The full table is read from a file, or made up with the lengths of the
- * Internet's own and, unlike that one, spread evenly.
+ * Look-ups, parse, build and publish of prefix tables, beside DPDK's where it is there. A table is
+ * split over 14 rules, as if by country; keys are drawn beforehand. The full table is read from a
+ * file, or made up with the lengths of the Internet's own and, unlike that one, spread evenly.
  */
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "ctl/load.h"
-#include "lpm/list.h"
-#include "lpm/table.h"
+#include "lpm/layout4.h"
+#include "perf/lpm_fixture.h"
+#include "perf/lpm_publish.h"
 #include "perf/perf.h"
 #include "perf/report.h"
+#include "perf/smaps.h"
 
 enum {
-	RULES = 14,
 	KEYS = 1 << 20, /* touch every line of a 32 MiB table, and repeat after that only */
-	ROUNDS = 3,     /* over the keys in one run */
-	HOT = 1 << 16,  /* destinations that Zipf's law chooses from */
-	RUNS_DEFAULT = 7,
-	FULL4 = 900000,
-	FULL6 = 160000,
-	LINE_MAX_BYTES = PREFIX_TEXT_MAX,
+	KEYS_QUICK = 1 << 14,
+	RUN_NS = 5000000,
+	PASSES_MAX = 4, /* over the keys in one run */
+	TRIALS = 2,     /* runs of each peer, to find the fastest */
+	RUNS_MIN = 5,   /* and default */
+	PUBLISHES = 31,
+	MIB = 1 << 20,
+	CASE_NAME_MAX = 64,
 };
+
+_Static_assert(PUBLISHES <= (int)REPORT_RUNS_MAX, "one sample each");
 
 struct options {
 	bool json;
+	bool quick;
+	bool cold;
+	bool peers;
 	unsigned runs;
 	const char *full; /* NULL: made up */
+	const char *only; /* part of the names of the cases to run; NULL: all */
 };
 
-/* One table of one family. */
-struct fixture {
-	const char *name;
-	unsigned version;
-	char *text; /* all prefixes, in order */
-	size_t size;
-	struct list *list; /* the text parsed */
-	struct table_rule rules[RULES];
-	struct table *table;
-	uint32_t *keys4; /* of the family only */
-	struct addr6 *keys6;
+/* What a case has at hand. */
+struct bench {
+	const struct options *options;
+	struct fixture fixture;
+	struct peer_set peers;
 };
 
-static void fail(const char *what)
-{
-	fprintf(stderr, "sluice-perf: %s\n", what);
-	exit(1);
-}
+/* What a case found. */
+struct result {
+	struct samples own;
+	const struct peer *best[PEER_KINDS]; /* NULL: none */
+	struct samples peers[PEER_KINDS];
+	bool tables; /* the peers' tables were compared, however they are looked up */
+};
 
-static void *allocate(size_t count, size_t size)
-{
-	void *memory = calloc(count, size);
-
-	if (memory == NULL)
-		fail("out of memory");
-	return memory;
-}
+struct bench_case {
+	const char *format; /* of the table's name */
+	const char *unit;
+	void (*run)(struct bench *b, const struct bench_case *c, struct result *r);
+	enum fixture_keys keys;
+	unsigned burst;
+};
 
 /* Of this thread: nothing here sleeps, so what others do to the machine disturbs less. */
 static double now_ms(void)
@@ -70,230 +73,30 @@ static double now_ms(void)
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-/* xorshift64*, the same in every run */
-static uint64_t draw(uint64_t *state)
-{
-	*state ^= *state >> 12;
-	*state ^= *state << 25;
-	*state ^= *state >> 27;
-	return *state * UINT64_C(2685821657736338717);
-}
+/* Look-ups. A burst of 0 means one by one, where each key waits for the verdict before it. */
 
-static struct list *parse(const char *text, size_t size)
-{
-	struct list_error err;
-	struct list *list = NULL;
-
-	if (list_parse("perf", "perf", text, size, 0, &list, &err) != 0) {
-		fprintf(stderr, "sluice-perf: %zu:%zu: %s\n", err.line, err.column, err.text);
-		exit(1);
-	}
-	return list;
-}
-
-/* Lengths and how many of a hundred prefixes have them. */
-struct share {
-	uint8_t len;
-	uint8_t percent;
-};
-
-static unsigned draw_len(uint64_t *state, const struct share *shares)
-{
-	unsigned at = (unsigned)(draw(state) >> 32) % 100;
-
-	while (at >= shares->percent)
-		at -= (shares++)->percent;
-	return shares->len;
-}
-
-/* A full table of both families. */
-static struct list *make_up_full(void)
-{
-	static const struct share shares4[] = {{24, 60}, {23, 10}, {22, 11}, {21, 5}, {20, 5},
-					       {19, 3},  {18, 2},  {17, 1},  {16, 2}, {14, 1}};
-	static const struct share shares6[] = {{48, 47}, {32, 13}, {44, 10}, {40, 9}, {36, 6},
-					       {47, 4},  {46, 4},  {29, 4},  {33, 2}, {64, 1}};
-	static const uint16_t tops6[] = {0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00};
-	size_t room = (size_t)(FULL4 + FULL6) * LINE_MAX_BYTES, size = 0;
-	char *text = allocate(room, 1);
-	uint64_t state = 1;
-	struct list *list;
-
-	for (unsigned i = 0; i < FULL4 + FULL6; i++) {
-		struct prefix prefix = {.addr.version = i < FULL4 ? 4 : 6};
-		uint64_t random = draw(&state);
-
-		prefix.addr.v4 = (uint32_t)((random >> 32) % 223 + 1) << 24 | (random & 0xffffff);
-		prefix.addr.v6.hi = (uint64_t)(tops6[random % 6] + (random >> 32) % 16) << 48 |
-				    draw(&state) >> 16;
-		prefix.len = (uint8_t)draw_len(&state, i < FULL4 ? shares4 : shares6);
-		prefix_format(&prefix, text + size);
-		size += strlen(text + size);
-		text[size++] = '\n';
-	}
-	list = parse(text, size); /* clears the host bits */
-	free(text);
-	return list;
-}
-
-static size_t count_of(const struct fixture *f, const struct list *list)
-{
-	return f->version == 4 ? list->count4 : list->count6;
-}
-
-static struct prefix prefix_of(const struct fixture *f, const struct list *list, size_t i)
-{
-	struct prefix prefix = {.addr.version = (uint8_t)f->version};
-
-	if (f->version == 4) {
-		prefix.addr.v4 = list->v4[i].addr;
-		prefix.len = list->v4[i].len;
-	} else {
-		prefix.addr.v6 = list->v6[i].addr;
-		prefix.len = list->v6[i].len;
-	}
-	return prefix;
-}
-
-/* The prefixes of one rule, or of all of them, as text; the caller's. */
-static char *print_rule(const struct fixture *f, const struct list *all, int rule, size_t *size)
-{
-	size_t count = count_of(f, all);
-	char *text = allocate(count + 1, LINE_MAX_BYTES);
-	uint64_t state = 2;
-
-	*size = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct prefix prefix = prefix_of(f, all, i);
-
-		if ((draw(&state) >> 32) % RULES != (unsigned)rule && rule >= 0)
-			continue;
-		prefix_format(&prefix, text + *size);
-		*size += strlen(text + *size);
-		text[(*size)++] = '\n';
-	}
-	return text;
-}
-
-static struct table *build(const struct fixture *f)
-{
-	struct table *table = NULL;
-
-	if (table_build(f->rules, RULES, 0, 1, &table) != 0)
-		fail("out of memory");
-	return table;
-}
-
-static void fixture_init(struct fixture *f, const struct list *all)
-{
-	f->text = print_rule(f, all, -1, &f->size);
-	f->list = parse(f->text, f->size);
-	for (int i = 0; i < RULES; i++) {
-		size_t size;
-		char *text = print_rule(f, all, i, &size);
-
-		f->rules[i] = (struct table_rule){parse(text, size), (uint16_t)i};
-		free(text);
-	}
-	f->table = build(f);
-	f->keys4 = allocate(KEYS, sizeof(*f->keys4));
-	f->keys6 = allocate(KEYS, sizeof(*f->keys6));
-}
-
-static void fixture_fini(struct fixture *f)
-{
-	free(f->keys6);
-	free(f->keys4);
-	table_destroy(f->table);
-	for (unsigned i = 0; i < RULES; i++)
-		list_unref(f->rules[i].list);
-	list_unref(f->list);
-	free(f->text);
-}
-
-static void set_key(struct fixture *f, size_t at, const struct prefix *inside, uint64_t *state)
-{
-	struct addr6 host = mask6(inside->len);
-	uint64_t random = draw(state);
-
-	f->keys4[at] = inside->addr.v4 | ((uint32_t)random & ~mask4(inside->len & 63));
-	f->keys6[at].hi = inside->addr.v6.hi | (random & ~host.hi);
-	f->keys6[at].lo = inside->addr.v6.lo | (draw(state) & ~host.lo);
-}
-
-static void draw_uniform(struct fixture *f)
-{
-	const struct prefix whole = {.addr.version = (uint8_t)f->version};
-	uint64_t state = 3;
-
-	for (size_t i = 0; i < KEYS; i++)
-		set_key(f, i, &whole, &state);
-}
-
-/* Inside announced prefixes, each as likely as the other. */
-static void draw_inside(struct fixture *f)
-{
-	uint64_t state = 4;
-
-	for (size_t i = 0; i < KEYS; i++) {
-		size_t chosen = draw(&state) % count_of(f, f->list);
-		struct prefix prefix = prefix_of(f, f->list, chosen);
-
-		set_key(f, i, &prefix, &state);
-	}
-}
-
-/* HOT destinations inside prefixes; the n-th is asked for 1/n as often as the first. */
-static void draw_zipf(struct fixture *f)
-{
-	uint32_t *hot4 = allocate(HOT, sizeof(*hot4));
-	struct addr6 *hot6 = allocate(HOT, sizeof(*hot6));
-	uint64_t state = 5;
-
-	draw_inside(f);
-	memcpy(hot4, f->keys4, HOT * sizeof(*hot4));
-	memcpy(hot6, f->keys6, HOT * sizeof(*hot6));
-	for (size_t i = 0; i < KEYS; i++) {
-		/* The inverse of the distribution, with the harmonic sum as a logarithm. */
-		double u = (double)(draw(&state) >> 11) / 9007199254740992.0;
-		size_t rank = (size_t)exp(u * log(HOT + 1.0)) - 1;
-
-		f->keys4[i] = hot4[rank];
-		f->keys6[i] = hot6[rank];
-	}
-	free(hot6);
-	free(hot4);
-}
-
-/* Returns nanoseconds a look-up; burst divides KEYS. */
-static double lookup_bursts(const struct fixture *f, unsigned burst)
+static void own_pass(const struct fixture *f, unsigned burst)
 {
 	uint16_t out[LPM_BURST_MAX];
-	double start = now_ms();
 	uint64_t sum = 0;
 
-	for (unsigned round = 0; round < ROUNDS; round++) {
-		for (size_t i = 0; i < KEYS; i += burst) {
-			if (f->version == 4)
-				lpm4_lookup_burst(f->table->v4, f->keys4 + i, out, burst);
-			else
-				lpm6_lookup_burst(f->table->v6, f->keys6 + i, out, burst);
-			sum += out[0];
-		}
+	for (size_t i = 0; i < f->key_count; i += burst) {
+		if (f->version == 4)
+			lpm4_lookup_burst(f->table->v4, f->keys4 + i, out, burst);
+		else
+			lpm6_lookup_burst(f->table->v6, f->keys6 + i, out, burst);
+		sum += out[0];
 	}
 	__asm__ volatile("" : : "r"(sum));
-	return (now_ms() - start) * 1e6 / (ROUNDS * (double)KEYS);
 }
 
-/* Each key waits for the verdict before it, so latency is what counts. */
-static double lookup_dependent(const struct fixture *f, unsigned burst)
+static void own_pass_dependent(const struct fixture *f)
 {
-	double start = now_ms();
 	uint16_t verdict = 0;
 
-	(void)burst; /* of one */
-	for (size_t i = 0; i < KEYS; i++) {
-		unsigned nothing = verdict > LPM_VERDICT_MAX; /* only known once it is there */
+	for (size_t i = 0; i < f->key_count; i++) {
+		/* Only known once it is there; no comparison, for that could be foretold. */
+		unsigned nothing = verdict >> 12;
 
 		if (f->version == 4) {
 			verdict = lpm4_lookup(f->table->v4, f->keys4[i] ^ nothing);
@@ -304,77 +107,351 @@ static double lookup_dependent(const struct fixture *f, unsigned burst)
 		}
 	}
 	__asm__ volatile("" : : "r"(verdict));
-	return (now_ms() - start) * 1e6 / (double)KEYS;
 }
 
-/* Returns milliseconds. */
-static double time_parse(const struct fixture *f, unsigned burst)
+static void pass(const struct bench *b, const struct peer *peer, unsigned burst)
 {
-	double start = now_ms();
-	struct list *list = parse(f->text, f->size);
-	double took = now_ms() - start;
+	struct peer_keys keys = fixture_peer_keys(&b->fixture);
 
-	(void)burst;
-	list_unref(list);
-	return took;
+	if (peer == NULL && burst > 0)
+		own_pass(&b->fixture, burst);
+	else if (peer == NULL)
+		own_pass_dependent(&b->fixture);
+	else if (burst > 0)
+		peer_pass(peer, &keys, burst);
+	else
+		peer_pass_dependent(peer, &keys);
 }
 
-static double time_build(const struct fixture *f, unsigned burst)
+/*
+ * Nanoseconds a look-up; by a peer, or by ourselves if that is NULL. The pass before those that are
+ * timed brings as much of the table as fits into the caches, where whoever ran before has left his.
+ */
+static double time_passes(const struct bench *b, const struct peer *peer, unsigned burst,
+			  unsigned passes)
 {
-	double start = now_ms();
-	struct table *table = build(f);
-	double took = now_ms() - start;
+	double start;
 
-	(void)burst;
-	table_destroy(table);
-	return took;
+	if (!b->options->cold)
+		pass(b, peer, burst);
+	start = now_ms();
+	for (unsigned i = 0; i < passes; i++)
+		pass(b, peer, burst);
+	return (now_ms() - start) * 1e6 / ((double)passes * (double)b->fixture.key_count);
 }
 
-static const struct {
-	const char *format; /* of the table's name */
-	const char *unit;
-	double (*run)(const struct fixture *f, unsigned burst);
-	void (*draw_keys)(struct fixture *f);
-	unsigned burst;
-} cases[] = {
-	{"v%u uniform %s burst1", "ns", lookup_bursts, draw_uniform, 1},
-	{"v%u uniform %s burst8", "ns", lookup_bursts, draw_uniform, 8},
-	{"v%u uniform %s burst32", "ns", lookup_bursts, draw_uniform, 32},
-	{"v%u uniform %s burst256", "ns", lookup_bursts, draw_uniform, 256},
-	{"v%u inside %s burst1", "ns", lookup_bursts, draw_inside, 1},
-	{"v%u inside %s burst8", "ns", lookup_bursts, draw_inside, 8},
-	{"v%u inside %s burst32", "ns", lookup_bursts, draw_inside, 32},
-	{"v%u inside %s burst256", "ns", lookup_bursts, draw_inside, 256},
-	{"v%u zipf %s burst32", "ns", lookup_bursts, draw_zipf, 32},
-	{"v%u zipf %s burst256", "ns", lookup_bursts, draw_zipf, 256},
-	{"v%u dependent %s burst1", "ns", lookup_dependent, draw_inside, 1},
-	{"v%u parse %s", "ms", time_parse, NULL, 0},
-	{"v%u build %s", "ms", time_build, NULL, 0},
+/* The fastest of each kind, for these keys and this burst; in turn, so that all meet any noise. */
+static void choose_peers(const struct bench *b, unsigned burst, struct result *r)
+{
+	double best_ns[PEER_KINDS] = {0};
+	unsigned asked = burst > 0 ? burst : 1;
+
+	for (unsigned i = 0; i < TRIALS * b->peers.count; i++) {
+		const struct peer *peer = &b->peers.peers[i % b->peers.count];
+		double ns;
+
+		if (asked < peer->burst_min || asked > peer->burst_max)
+			continue;
+		ns = time_passes(b, peer, burst, 1);
+		if (r->best[peer->kind] != NULL && ns >= best_ns[peer->kind])
+			continue;
+		r->best[peer->kind] = peer;
+		best_ns[peer->kind] = ns;
+	}
+}
+
+/* Passes that make a run of ours long enough to measure, and not longer. */
+static unsigned choose_passes(const struct bench *b, unsigned burst)
+{
+	double pass_ns = time_passes(b, NULL, burst, 1) * (double)b->fixture.key_count;
+
+	if (b->options->quick || pass_ns * 2 > RUN_NS)
+		return 1;
+	return pass_ns * PASSES_MAX < RUN_NS ? PASSES_MAX : (unsigned)(RUN_NS / pass_ns);
+}
+
+static void run_lookup(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	unsigned passes = choose_passes(b, c->burst);
+
+	choose_peers(b, c->burst, r);
+	for (unsigned run = 0; run < b->options->runs; run++) {
+		samples_add(&r->own, time_passes(b, NULL, c->burst, passes));
+		for (unsigned kind = 0; kind < PEER_KINDS; kind++)
+			if (r->best[kind] != NULL)
+				samples_add(&r->peers[kind],
+					    time_passes(b, r->best[kind], c->burst, passes));
+	}
+}
+
+/* The first key that a peer has another verdict for ends the process. */
+static void compare(const struct bench *b, const struct peer *peer, const uint16_t *own,
+		    uint16_t *theirs)
+{
+	const struct fixture *f = &b->fixture;
+	struct peer_keys keys = fixture_peer_keys(f);
+
+	peer_verdicts(peer, &keys, theirs);
+	for (size_t i = 0; i < f->key_count; i++) {
+		struct addr addr = {.version = (uint8_t)f->version};
+		char text[PREFIX_TEXT_MAX];
+		struct prefix prefix;
+
+		if (own[i] == theirs[i])
+			continue;
+		addr.v4 = f->keys4[i];
+		if (f->version == 6)
+			addr.v6 = f->keys6[i];
+		prefix = (struct prefix){addr, f->version == 4 ? 32 : 128};
+		prefix_format(&prefix, text);
+		fprintf(stderr, "sluice-perf: %s: verdict %u, but %s says %u\n", text, own[i],
+			peer->name, theirs[i]);
+		exit(1);
+	}
+}
+
+/* What is timed must answer alike. */
+static void compare_all(const struct bench *b)
+{
+	const struct fixture *f = &b->fixture;
+	uint16_t *own = fixture_allocate(f->key_count, sizeof(*own));
+	uint16_t *theirs = fixture_allocate(f->key_count, sizeof(*theirs));
+
+	for (size_t i = 0; i < f->key_count; i += LPM_BURST_MAX) {
+		if (f->version == 4)
+			lpm4_lookup_burst(f->table->v4, f->keys4 + i, own + i, LPM_BURST_MAX);
+		else
+			lpm6_lookup_burst(f->table->v6, f->keys6 + i, own + i, LPM_BURST_MAX);
+	}
+	for (unsigned i = 0; i < b->peers.count; i++)
+		compare(b, &b->peers.peers[i], own, theirs);
+	free(theirs);
+	free(own);
+}
+
+/* The steps of a reload, in milliseconds; publish in microseconds. */
+
+static void run_parse(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	(void)c;
+	for (unsigned run = 0; run < b->options->runs; run++) {
+		double start = now_ms();
+		struct list *list = fixture_parse(b->fixture.text, b->fixture.size);
+
+		samples_add(&r->own, now_ms() - start);
+		list_unref(list);
+	}
+}
+
+/* Peers were built once, when they were set up. */
+static void run_build(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	(void)c;
+	r->tables = true;
+	for (unsigned i = 0; i < b->peers.count; i++) {
+		const struct peer *peer = &b->peers.peers[i];
+		const struct peer *best = r->best[peer->kind];
+
+		if (peer->build_ms > 0 && (best == NULL || peer->build_ms < best->build_ms))
+			r->best[peer->kind] = peer;
+	}
+	for (unsigned kind = 0; kind < PEER_KINDS; kind++)
+		if (r->best[kind] != NULL)
+			samples_add(&r->peers[kind], r->best[kind]->build_ms);
+	for (unsigned run = 0; run < b->options->runs; run++) {
+		double start = now_ms();
+		struct table *table = fixture_build(&b->fixture);
+
+		samples_add(&r->own, now_ms() - start);
+		table_destroy(table);
+	}
+}
+
+static void run_publish(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	unsigned count = b->options->quick ? b->options->runs : PUBLISHES;
+	struct samples other = {0};
+
+	if (strstr(c->format, "returned") != NULL)
+		publish_measure(&b->fixture, c->burst, count, &other, &r->own);
+	else
+		publish_measure(&b->fixture, c->burst, count, &r->own, &other);
+}
+
+/* Memory, in bytes. */
+
+static size_t table_bytes(const struct fixture *f)
+{
+	return f->version == 4 ? lpm4_size_bytes(f->table->v4) : lpm6_size_bytes(f->table->v6);
+}
+
+/* Of an IPv6 table only what asked for huge pages is known. */
+static struct smaps_sum table_pages(const struct fixture *f)
+{
+	const struct lpm4 *v4 = f->table->v4;
+	const struct smaps_range ranges[] = {{v4->first, v4->first_bytes},
+					     {v4->ranks, v4->ranks_bytes},
+					     {v4->groups, v4->groups_bytes}};
+	struct smaps_sum sum = {0};
+
+	if (!smaps_add_up(ranges, f->version == 4 ? 3 : 0, &sum))
+		fixture_fail("cannot read /proc/self/smaps");
+	return sum;
+}
+
+static void run_memory(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	(void)c;
+	r->tables = true;
+	samples_add(&r->own, (double)table_bytes(&b->fixture));
+	for (unsigned i = 0; i < b->peers.count; i++) {
+		const struct peer *peer = &b->peers.peers[i];
+		const struct peer *best = r->best[peer->kind];
+
+		if (best == NULL || peer->size_bytes < best->size_bytes)
+			r->best[peer->kind] = peer;
+	}
+	for (unsigned kind = 0; kind < PEER_KINDS; kind++)
+		if (r->best[kind] != NULL)
+			samples_add(&r->peers[kind], (double)r->best[kind]->size_bytes);
+}
+
+static void run_memory_first(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	(void)c;
+	samples_add(&r->own, (double)b->fixture.table->v4->first_bytes);
+}
+
+static void run_memory_second(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	const struct lpm4 *v4 = b->fixture.table->v4;
+
+	(void)c;
+	samples_add(&r->own, (double)(lpm4_size_bytes(v4) - v4->first_bytes - sizeof(*v4)));
+}
+
+static void run_memory_resident(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	(void)c;
+	if (b->fixture.version == 4)
+		samples_add(&r->own, (double)table_pages(&b->fixture).resident);
+	else /* written all over when it was built */
+		samples_add(&r->own, (double)table_bytes(&b->fixture));
+}
+
+static const struct bench_case cases[] = {
+	{"v%u uniform %s burst1", "ns", run_lookup, KEYS_UNIFORM, 1},
+	{"v%u uniform %s burst8", "ns", run_lookup, KEYS_UNIFORM, 8},
+	{"v%u uniform %s burst32", "ns", run_lookup, KEYS_UNIFORM, 32},
+	{"v%u uniform %s burst256", "ns", run_lookup, KEYS_UNIFORM, 256},
+	{"v%u inside %s burst1", "ns", run_lookup, KEYS_INSIDE, 1},
+	{"v%u inside %s burst8", "ns", run_lookup, KEYS_INSIDE, 8},
+	{"v%u inside %s burst32", "ns", run_lookup, KEYS_INSIDE, 32},
+	{"v%u inside %s burst256", "ns", run_lookup, KEYS_INSIDE, 256},
+	{"v%u dependent %s burst1", "ns", run_lookup, KEYS_INSIDE, 0},
+	{"v%u zipf %s burst1", "ns", run_lookup, KEYS_ZIPF, 1},
+	{"v%u zipf %s burst8", "ns", run_lookup, KEYS_ZIPF, 8},
+	{"v%u zipf %s burst32", "ns", run_lookup, KEYS_ZIPF, 32},
+	{"v%u zipf %s burst256", "ns", run_lookup, KEYS_ZIPF, 256},
+	{"v%u parse %s", "ms", run_parse, KEYS_NONE, 0},
+	{"v%u build %s", "ms", run_build, KEYS_NONE, 0},
+	{"v%u publish %s burst32", "us", run_publish, KEYS_INSIDE, 32},
+	{"v%u publish %s burst256", "us", run_publish, KEYS_INSIDE, 256},
+	{"v%u publish %s burst256 returned", "us", run_publish, KEYS_INSIDE, 256},
+	{"v%u memory %s", "bytes", run_memory, KEYS_NONE, 0},
+	{"v%u memory %s resident", "bytes", run_memory_resident, KEYS_NONE, 0},
+	{"v%u memory %s first", "bytes", run_memory_first, KEYS_NONE, 0},
+	{"v%u memory %s second", "bytes", run_memory_second, KEYS_NONE, 0},
 };
+
+/* Whether the options ask for it; its name. */
+static bool wanted(const struct bench *b, const struct bench_case *c, char name[CASE_NAME_MAX])
+{
+	const struct fixture *f = &b->fixture;
+
+	snprintf(name, CASE_NAME_MAX, c->format, f->version, f->name);
+	if (f->version == 6 && (c->run == run_memory_first || c->run == run_memory_second))
+		return false;
+	return b->options->only == NULL || strstr(name, b->options->only) != NULL;
+}
+
+static void run_case(struct bench *b, const struct bench_case *c, const char *name)
+{
+	struct result r = {0};
+	struct report_case line = {.name = name, .unit = c->unit, .own = &r.own};
+	struct report_second second = {"rte_lpm", NULL, &r.peers[PEER_LPM]};
+	const struct peer *fib, *lpm;
+
+	if (c->keys != KEYS_NONE && c->keys != b->fixture.drawn) {
+		fixture_draw(&b->fixture, c->keys);
+		compare_all(b);
+	}
+	c->run(b, c, &r);
+	fib = r.best[PEER_FIB];
+	lpm = r.best[PEER_LPM];
+	if (fib != NULL) {
+		line.peer = r.tables ? fib->table_name : fib->name;
+		line.peer_samples = &r.peers[PEER_FIB];
+	}
+	if (lpm != NULL)
+		second.peer = r.tables ? lpm->table_name : lpm->name;
+	report_line_second(b->options->json, &line, lpm != NULL ? &second : NULL);
+}
+
+static void describe(const struct bench *b)
+{
+	const struct fixture *f = &b->fixture;
+	struct smaps_sum pages = table_pages(f);
+	bool json = b->options->json;
+	char huge[64] = "huge pages: none asked for";
+
+	if (pages.asked > 0)
+		snprintf(huge, sizeof(huge), "huge pages: %zu of %zu MiB", pages.huge / MIB,
+			 (pages.asked + MIB - 1) / MIB);
+	report_remark(json, "\n%s, IPv%u: %zu prefixes, %d verdicts, %.1f MiB, %s", f->name,
+		      f->version, f->count, FIXTURE_RULES, (double)table_bytes(f) / MIB, huge);
+	if (pages.huge < pages.asked)
+		fprintf(stderr,
+			"sluice-perf: WARNING: the table is not in huge pages, so all of its "
+			"look-ups are slow: see /sys/kernel/mm/transparent_hugepage/enabled\n");
+	for (unsigned i = 0; i < b->peers.remark_count; i++)
+		report_remark(json, "%s", b->peers.remarks[i]);
+}
+
+static void measure_family(struct bench *b, const struct list *all)
+{
+	const struct options *o = b->options;
+	struct fixture *f = &b->fixture;
+	bool started = false;
+	char name[CASE_NAME_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		if (!wanted(b, &cases[i], name))
+			continue;
+		if (!started) {
+			fixture_init(f, all, o->quick ? KEYS_QUICK : KEYS);
+			if (o->peers && f->version == 4)
+				peer_set_init4(&b->peers, f->routes4, f->count);
+			else if (o->peers)
+				peer_set_init6(&b->peers, f->routes6, f->count);
+			describe(b);
+			started = true;
+		}
+		run_case(b, &cases[i], name);
+	}
+	if (!started)
+		return;
+	peer_set_fini(&b->peers);
+	fixture_fini(f);
+}
 
 static void measure(const struct options *o, const char *name, const struct list *all)
 {
 	for (unsigned version = 4; version <= 6; version += 2) {
-		struct fixture f = {.name = name, .version = version};
+		struct bench b = {.options = o, .fixture = {.name = name, .version = version}};
 
-		fixture_init(&f, all);
-		fprintf(stderr, "%s: %zu IPv%u prefixes, table %.1f MiB\n", name, count_of(&f, all),
-			version, (double)table_size_bytes(f.table) / (1 << 20));
-		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			struct samples samples = {0};
-			char text[64];
-
-			snprintf(text, sizeof(text), cases[i].format, version, name);
-			if (cases[i].draw_keys != NULL)
-				cases[i].draw_keys(&f);
-			cases[i].run(&f, cases[i].burst); /* to warm up */
-			for (unsigned run = 0; run < o->runs; run++)
-				samples_add(&samples, cases[i].run(&f, cases[i].burst));
-			report_line(o->json, &(struct report_case){.name = text,
-								   .unit = cases[i].unit,
-								   .own = &samples});
-		}
-		fixture_fini(&f);
+		if ((version == 4 ? all->count4 : all->count6) > 0)
+			measure_family(&b, all);
 	}
 }
 
@@ -391,16 +468,29 @@ static struct list *load(const char *path, const char *name)
 
 static int usage(FILE *out)
 {
-	fprintf(out, "usage: sluice-perf lpm [--json] [--runs N] [--table FILE]\n\n"
-		     "  --table FILE  the full table, a list of prefixes (default: made up)\n"
-		     "  --runs N      of each case, 5 to 32 (default 7)\n");
+	fprintf(out,
+		"usage: sluice-perf lpm [--json] [--quick] [--cold] [--no-peers] [--runs N]\n"
+		"                       [--case WORDS] [--table FILE]\n\n"
+		"  --table FILE  the full table, a list of prefixes; without it one is made up\n"
+		"                and its cases say \"madeup\" instead of \"full\"\n"
+		"  --case WORDS  only cases with this in their names: \"v4 inside\"\n"
+		"  --runs N      of each case, %d to %d (default %d)\n"
+		"  --quick       few keys: to see whether all works, not how fast\n"
+		"  --cold        without the pass before each run that brings the table into the "
+		"caches\n"
+		"  --no-peers    without DPDK's tables\n",
+		RUNS_MIN, REPORT_RUNS_MAX, RUNS_MIN);
 	return out == stderr;
 }
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
+					      {"quick", no_argument, NULL, 'q'},
+					      {"cold", no_argument, NULL, 'o'},
+					      {"no-peers", no_argument, NULL, 'p'},
 					      {"runs", required_argument, NULL, 'n'},
+					      {"case", required_argument, NULL, 'c'},
 					      {"table", required_argument, NULL, 't'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
@@ -413,10 +503,22 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case 'j':
 			o->json = true;
 			break;
+		case 'q':
+			o->quick = true;
+			break;
+		case 'o':
+			o->cold = true;
+			break;
+		case 'p':
+			o->peers = false;
+			break;
 		case 'n':
 			o->runs = (unsigned)strtoul(optarg, &end, 10);
-			if (*end != '\0' || o->runs < 5 || o->runs > REPORT_RUNS_MAX)
+			if (*end != '\0' || o->runs < RUNS_MIN || o->runs > REPORT_RUNS_MAX)
 				return -1;
+			break;
+		case 'c':
+			o->only = optarg;
 			break;
 		case 't':
 			o->full = optarg;
@@ -430,31 +532,48 @@ static int parse_options(struct options *o, int argc, char **argv)
 	return optind == argc ? 0 : -1;
 }
 
+static void print_head(const struct options *o, const struct list *full, const char *peers)
+{
+	char table[512];
+	struct report_field fields[] = {{"table", table}, {"peers", peers}};
+
+	snprintf(table, sizeof(table), "%s, %zu IPv4 and %zu IPv6 prefixes",
+		 o->full != NULL ? o->full : "MADE UP, not the Internet's (--table FILE)",
+		 full->count4, full->count6);
+	report_head_fields(o->json, fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 int perf_lpm(int argc, char **argv)
 {
-	struct options o = {.runs = RUNS_DEFAULT};
+	struct options o = {.peers = true, .runs = RUNS_MIN};
 	static const struct {
 		const char *name;
 		const char *path;
 	} small[] = {{"country", "examples/lists/country-de.txt"},
 		     {"800", "examples/lists/country-mx.txt"}};
+	char peers[PEER_REMARK_MAX] = "none: not wanted";
 	struct list *list;
 	int rc = parse_options(&o, argc, argv);
 
 	if (rc != 0)
 		return usage(rc > 0 ? stdout : stderr);
-	report_head(o.json);
-	list = o.full != NULL ? load(o.full, "full") : make_up_full();
+	list = o.full != NULL ? load(o.full, "full") : fixture_make_up_full();
 	if (list == NULL)
 		return 1;
-	measure(&o, "full", list);
+	o.peers = o.peers && peers_open(peers);
+	print_head(&o, list, peers);
+	measure(&o, o.full != NULL ? "full" : "madeup", list);
 	list_unref(list);
-	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]); i++) {
+	for (size_t i = 0; i < sizeof(small) / sizeof(small[0]) && rc == 0; i++) {
 		list = load(small[i].path, small[i].name);
-		if (list == NULL)
-			return 1;
+		if (list == NULL) {
+			rc = 1;
+			break;
+		}
 		measure(&o, small[i].name, list);
 		list_unref(list);
 	}
-	return 0;
+	if (o.peers)
+		peers_close();
+	return rc;
 }

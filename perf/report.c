@@ -1,6 +1,7 @@
 /* Printing measurements. */
 #include "perf/report.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,22 @@ static void commit(char *out, size_t size)
 		snprintf(out, size, "unknown");
 }
 
-void report_head(bool json)
+/* As a JSON string. */
+static void print_quoted(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			printf("\\%c", *text);
+		else if ((unsigned char)*text < 0x20)
+			printf("\\u%04x", (unsigned)*text);
+		else
+			putchar(*text);
+	}
+	putchar('"');
+}
+
+void report_head_fields(bool json, const struct report_field *fields, unsigned count)
 {
 	char cpu[128], revision[64];
 	struct utsname u = {0};
@@ -95,40 +111,112 @@ void report_head(bool json)
 	commit(revision, sizeof(revision));
 	if (json)
 		printf("{\"machine\": \"%s\", \"cores\": %ld, \"kernel\": \"%s\", \"commit\": "
-		       "\"%s\"}\n",
+		       "\"%s\"",
 		       cpu, cores, u.release, revision);
 	else
 		printf("%s, %ld cores, Linux %s, commit %s\n", cpu, cores, u.release, revision);
+	for (unsigned i = 0; i < count; i++) {
+		if (json) {
+			printf(", \"%s\": ", fields[i].name);
+			print_quoted(fields[i].text);
+		} else {
+			printf("%s: %s\n", fields[i].name, fields[i].text);
+		}
+	}
+	if (json)
+		printf("}\n");
+	else
+		printf("\n%-36s %10s %-5s %10s %10s %4s  %6s  %s\n", "case", "median", "unit",
+		       "min", "max", "runs", "ratio", "peer");
+	fflush(stdout);
+}
+
+void report_head(bool json)
+{
+	report_head_fields(json, NULL, 0);
+}
+
+void report_remark(bool json, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vfprintf(json ? stderr : stdout, format, args);
+	va_end(args);
+	fputc('\n', json ? stderr : stdout);
+	fflush(stdout);
+}
+
+enum {
+	NUMBER_MAX = 32,
+};
+
+/* Four figures, but all of a large number. */
+static const char *format_number(double value, char out[NUMBER_MAX])
+{
+	snprintf(out, NUMBER_MAX, value >= 1e4 ? "%.0f" : "%.4g", value);
+	return out;
+}
+
+/* Above 1: we are better; 0: there is nothing to compare. */
+static double ratio_to(const struct report_case *c, const struct samples *samples)
+{
+	double own = samples_median(c->own), peer = samples_median(samples);
+
+	if (own <= 0 || peer <= 0)
+		return 0;
+	return c->higher_is_better ? own / peer : peer / own;
+}
+
+static void print_json(const struct report_case *c, const char *word, const char *peer,
+		       const struct samples *samples)
+{
+	char own[NUMBER_MAX], min[NUMBER_MAX], max[NUMBER_MAX], other[NUMBER_MAX];
+
+	printf("{\"case\": \"%s%s%s\", \"value\": %s, \"unit\": \"%s\", \"min\": %s, \"max\": %s, "
+	       "\"runs\": %u, ",
+	       c->name, word ? " " : "", word ? word : "",
+	       format_number(samples_median(c->own), own), c->unit,
+	       format_number(samples_min(c->own), min), format_number(samples_max(c->own), max),
+	       c->own->count);
+	if (peer && ratio_to(c, samples) > 0)
+		printf("\"peer\": \"%s\", \"peer_value\": %s, \"ratio\": %.3g}\n", peer,
+		       format_number(samples_median(samples), other), ratio_to(c, samples));
+	else
+		printf("\"peer\": null, \"peer_value\": null, \"ratio\": null}\n");
+}
+
+static void print_peer(const struct report_case *c, const char *peer, const struct samples *samples)
+{
+	char number[NUMBER_MAX];
+
+	if (peer && ratio_to(c, samples) > 0)
+		printf("  %6.2f  %s %s", ratio_to(c, samples), peer,
+		       format_number(samples_median(samples), number));
+}
+
+void report_line_second(bool json, const struct report_case *c, const struct report_second *second)
+{
+	char own[NUMBER_MAX], min[NUMBER_MAX], max[NUMBER_MAX];
+
+	if (json) {
+		print_json(c, NULL, c->peer, c->peer_samples);
+		if (second)
+			print_json(c, second->word, second->peer, second->samples);
+	} else {
+		printf("%-36s %10s %-5s %10s %10s %4u", c->name,
+		       format_number(samples_median(c->own), own), c->unit,
+		       format_number(samples_min(c->own), min),
+		       format_number(samples_max(c->own), max), c->own->count);
+		print_peer(c, c->peer, c->peer_samples);
+		if (second)
+			print_peer(c, second->peer, second->samples);
+		putchar('\n');
+	}
 	fflush(stdout);
 }
 
 void report_line(bool json, const struct report_case *c)
 {
-	double own = samples_median(c->own), peer = 0, ratio = 0;
-	bool compared = c->peer && c->peer_samples->count && own > 0;
-
-	if (compared) {
-		peer = samples_median(c->peer_samples);
-		ratio = c->higher_is_better ? own / peer : peer / own;
-	}
-	if (json && compared)
-		printf("{\"case\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"min\": %.4g, "
-		       "\"max\": %.4g, \"runs\": %u, \"peer\": \"%s\", \"peer_value\": %.4g, "
-		       "\"ratio\": %.3g}\n",
-		       c->name, own, c->unit, samples_min(c->own), samples_max(c->own),
-		       c->own->count, c->peer, peer, ratio);
-	else if (json)
-		printf("{\"case\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", \"min\": %.4g, "
-		       "\"max\": %.4g, \"runs\": %u, \"peer\": null, \"peer_value\": null, "
-		       "\"ratio\": null}\n",
-		       c->name, own, c->unit, samples_min(c->own), samples_max(c->own),
-		       c->own->count);
-	else if (compared)
-		printf("%-28s %9.4g %-6s (%.4g to %.4g, %u runs)   %s %.4g, ratio %.2f\n", c->name,
-		       own, c->unit, samples_min(c->own), samples_max(c->own), c->own->count,
-		       c->peer, peer, ratio);
-	else
-		printf("%-28s %9.4g %-6s (%.4g to %.4g, %u runs)\n", c->name, own, c->unit,
-		       samples_min(c->own), samples_max(c->own), c->own->count);
-	fflush(stdout);
+	report_line_second(json, c, NULL);
 }

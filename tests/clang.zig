@@ -20,6 +20,7 @@ const fuzzTargets = root.fuzzTargets;
 const isCanary = root.isCanary;
 const fuzzName = root.fuzzName;
 const allFiles = root.allFiles;
+const peerFlags = root.peerFlags;
 const sources = root.sources;
 const append = root.append;
 const concat = root.concat;
@@ -164,7 +165,7 @@ pub fn lintSuites(b: *Build) []const Suite {
     for (allFiles(b, ".c")) |f| format.run.addFileArg(b.path(f));
 
     const tidied = b.addSystemCommand(&.{"cat"});
-    for (allFiles(b, ".c")) |f| tidied.addFileArg(addTidy(b, f));
+    for (allFiles(b, ".c")) |f| if (peerFlags(b, f)) |_| tidied.addFileArg(addTidy(b, f));
 
     const pages = b.addSystemCommand(&.{"cat"});
     for (list(b, "docs", ".scd")) |f| {
@@ -209,6 +210,7 @@ fn addTidy(b: *Build, file: []const u8) LazyPath {
     if (isUtunTest(file) or std.mem.startsWith(u8, file, utun_fakes)) tidy.run.addArgs(utun_flags);
     tidy.run.addArgs(&.{ "-include", "tests/tidy/analyzed_errno.h", "-I." });
     tidy.run.addArgs(c_flags);
+    tidy.run.addArgs(peerFlags(b, file).?);
     return tidy.file;
 }
 
@@ -237,7 +239,8 @@ fn addFindings(b: *Build, name: []const u8) Findings {
 fn fileFlags(b: *Build, file: []const u8) []const []const u8 {
     const fakes = std.mem.endsWith(u8, file, "_utun.c") or isUtunTest(file) or
         std.mem.startsWith(u8, file, utun_fakes);
-    return concat(b, []const u8, &.{ &.{"-I."}, c_flags, if (fakes) utun_flags else &.{} });
+    const own = if (fakes) utun_flags else peerFlags(b, file) orelse &.{};
+    return concat(b, []const u8, &.{ &.{"-I."}, c_flags, own });
 }
 
 /// compile_commands.json for clangd, which needs an absolute "directory".
