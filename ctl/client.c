@@ -279,7 +279,9 @@ static int complain_no_answer(const char *path, int rc)
 
 static int64_t patience_ms(const char *method)
 {
-	return strcmp(method, "reload") == 0 ? CLIENT_RELOAD_MS : CLIENT_TIMEOUT_MS;
+	bool reads_lists = strcmp(method, "reload") == 0 || strcmp(method, "diff") == 0;
+
+	return reads_lists ? CLIENT_RELOAD_MS : CLIENT_TIMEOUT_MS;
 }
 
 int client_call(const struct options *options, const char *method, json_t *params, json_t **result)

@@ -20,6 +20,7 @@ enum exit_status {
 	STATUS_REFUSED = 2,   /* the daemon, or the kernel, said no */
 	STATUS_NO_DAEMON = 3, /* not running, or it does not answer */
 	STATUS_NOT_FOUND = 4,
+	STATUS_DIFFERENT = 5, /* diff, when asked to tell so */
 };
 
 /* The global options. Strings belong to the caller and last as long as the process. */
@@ -38,6 +39,9 @@ int cmd_down(const struct options *options, int argc, char **argv);
 /* Without a daemon. */
 int cmd_check(const struct options *options, int argc, char **argv);
 int cmd_lookup(const struct options *options, int argc, char **argv);
+
+/* With a daemon or without. */
+int cmd_diff(const struct options *options, int argc, char **argv);
 
 /* Questions and orders to the daemon. */
 int cmd_status(const struct options *options, int argc, char **argv);

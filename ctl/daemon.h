@@ -53,6 +53,14 @@ int daemon_reload(struct daemon *daemon, const char *const *names, unsigned coun
 		  struct reload_report *report, struct load_error *err);
 
 /*
+ * Whether a configuration leaves alone what a reload cannot change: devices and what capture has
+ * set up.
+ *
+ * Errors: -EINVAL, with *err filled
+ */
+int daemon_check_fixed(const struct conf *now, const struct conf *next, struct load_error *err);
+
+/*
  * Publish a table that was loaded, and take over its lists and, if next is not NULL, that
  * configuration (*next is empty afterwards).
  *

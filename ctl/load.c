@@ -310,9 +310,10 @@ static int take_list(const struct conf *conf, const struct conf_list *entry,
 	return rc;
 }
 
-static int build(const struct conf *conf, uint32_t generation, struct load_result *result,
-		 struct load_error *err)
+int load_build(const struct conf *conf, uint32_t generation, struct load_result *result,
+	       struct load_error *err)
 {
+	uint64_t start = now_us();
 	struct table_rule *rules = calloc(conf->rule_count + 1, sizeof(*rules));
 	int rc;
 
@@ -326,7 +327,35 @@ static int build(const struct conf *conf, uint32_t generation, struct load_resul
 			 &result->table);
 	if (rc != 0)
 		fail(err, rc, conf->path, "cannot build the table: %s", strerror(-rc));
+	result->build_us = now_us() - start;
 	free(rules);
+	return rc;
+}
+
+int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned keep_count,
+		   struct load_result *out, struct load_error *err)
+{
+	struct load_result result = {0};
+	uint64_t start = now_us();
+	int rc;
+
+	result.lists = calloc(conf->list_count + 1, sizeof(struct list *));
+	if (result.lists == NULL) {
+		fail_memory(err, conf->path);
+		return -ENOMEM;
+	}
+	for (unsigned i = 0; i < conf->list_count; i++) {
+		rc = take_list(conf, &conf->lists[i], keep, keep_count, &result.lists[i], err);
+		if (rc != 0)
+			goto fini_result;
+		result.list_count++;
+	}
+	result.parse_us = now_us() - start;
+	*out = result;
+	return 0;
+
+fini_result:
+	load_result_fini(&result);
 	return rc;
 }
 
@@ -334,30 +363,14 @@ int load_table(const struct conf *conf, uint32_t generation, struct list *const 
 	       unsigned keep_count, struct load_result *out, struct load_error *err)
 {
 	struct load_result result = {0};
-	uint64_t start = now_us();
-	uint64_t parsed;
-	int rc;
+	int rc = load_all_lists(conf, keep, keep_count, &result, err);
 
-	result.lists = calloc(conf->list_count + 1, sizeof(struct list *));
-	if (result.lists == NULL)
-		return fail_memory(err, conf->path);
-	for (unsigned i = 0; i < conf->list_count; i++) {
-		rc = take_list(conf, &conf->lists[i], keep, keep_count, &result.lists[i], err);
-		if (rc != 0)
-			goto fini_result;
-		result.list_count++;
-	}
-	parsed = now_us();
-	rc = build(conf, generation, &result, err);
+	if (rc == 0)
+		rc = load_build(conf, generation, &result, err);
 	if (rc != 0)
-		goto fini_result;
-	result.parse_us = parsed - start;
-	result.build_us = now_us() - parsed;
-	*out = result;
-	return 0;
-
-fini_result:
-	load_result_fini(&result);
+		load_result_fini(&result);
+	else
+		*out = result;
 	return rc;
 }
 

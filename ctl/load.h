@@ -75,6 +75,16 @@ int load_table(const struct conf *conf, uint32_t generation, struct list *const 
 	       unsigned keep_count, struct load_result *out, struct load_error *err);
 
 /*
+ * The two halves of load_table: lists without a table, and the table made of them.
+ *
+ * result: of load_all_lists with the same configuration; after an error it is as it was
+ */
+int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned keep_count,
+		   struct load_result *out, struct load_error *err);
+int load_build(const struct conf *conf, uint32_t generation, struct load_result *result,
+	       struct load_error *err);
+
+/*
  * Give the lists back, and the table unless it was handed on (result->table set to NULL): a
  * published table is destroyed by whoever waits for its readers.
  */

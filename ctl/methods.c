@@ -7,6 +7,7 @@
 
 #include "ctl/commands.h"
 #include "ctl/daemon.h"
+#include "ctl/diff.h"
 
 enum {
 	FLOWS_SHOWN_MAX = 10000,
@@ -590,6 +591,7 @@ struct rpc_table daemon_methods(struct daemon *d)
 		{"status", false, status, "health: generation, lists, egresses, queues"},
 		{"get", false, get, "explain the verdict of an address"},
 		{"reload", true, reload, "read lists, or all and the configuration, again"},
+		{"diff", true, diff_method, "what a reload would move; changes nothing"},
 		{"stats", false, stats, "counters, and drops by reason"},
 		{"flow.show", false, flow_show, "the route cache"},
 		{"list.show", false, list_show, "lists and what they hold"},

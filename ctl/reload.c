@@ -44,8 +44,7 @@ static bool same_interface(const struct conf_interface *a, const struct conf_int
 	return true;
 }
 
-/* What a reload cannot change: devices and what capture has set up. */
-static int check_fixed(const struct conf *now, const struct conf *next, struct load_error *err)
+int daemon_check_fixed(const struct conf *now, const struct conf *next, struct load_error *err)
 {
 	char what[64];
 
@@ -159,7 +158,7 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	if (reread)
 		rc = load_conf(d->conf.path, &next, err);
 	if (rc == 0 && reread)
-		rc = check_fixed(&d->conf, &next, err);
+		rc = daemon_check_fixed(&d->conf, &next, err);
 	if (rc < 0)
 		goto free_next;
 	*err = (struct load_error){.reason = "memory", .text = "out of memory"};

@@ -91,6 +91,32 @@ static const char reload_help[] = "sluice reload [LIST...]\n"
 				  "place of the old one at once, while packets flow. If anything "
 				  "is wrong nothing is changed.\n";
 
+static const char diff_help[] =
+	"sluice diff OLD NEW\n"
+	"sluice diff [FILE]\n"
+	"sluice diff NAME=[FILE]...\n"
+	"\n"
+	"What changes from one list to another, without a daemon: prefixes, and how many "
+	"addresses\n"
+	"enter and leave. OLD and NEW are plain or gzip; one may be \"-\", for stdin.\n"
+	"\n"
+	"Or what `reload` would do to the running daemon, from each egress to each other one:\n"
+	"prefixes, addresses, and flows that are remembered. Nothing is changed. FILE is read in "
+	"the\n"
+	"place of the daemon's configuration. NAME=FILE reads that list alone, from FILE, and "
+	"NAME=\n"
+	"from its own file, as `reload NAME` would.\n"
+	"\n"
+	"  -a, --all         print each prefix that changes: + new, - gone, ~ sent elsewhere\n"
+	"  -s, --stats       the same; of a daemon also the exact count of IPv6 addresses\n"
+	"  -e, --exit-code   exit with 5 if there is a difference\n"
+	"  -q, --quiet       the same, and print nothing\n"
+	"      --lax         pass over bad lines of OLD and NEW\n"
+	"  -4, -6            compare this family alone\n"
+	"\n"
+	"  sluice diff country-mx.txt country-mx.new.txt\n"
+	"  sluice diff -q mx=/tmp/new.txt || echo something would change, or went wrong\n";
+
 static const char stats_help[] =
 	"sluice stats\n"
 	"\n"
@@ -139,6 +165,7 @@ const struct command usage_commands[] = {
 	{"status", cmd_status, "health, lists, egresses, queues", status_help, false},
 	{"get", cmd_get, "which way an address takes, and why", get_help, false},
 	{"reload", cmd_reload, "new lists and configuration, atomically", reload_help, false},
+	{"diff", cmd_diff, "what changes between two lists, or by a reload", diff_help, false},
 	{"stats", cmd_stats, "counters", stats_help, false},
 	{"list", cmd_list, "the lists that are loaded", list_help, false},
 	{"rule", cmd_rule, "the rules in force", rule_help, false},
@@ -160,7 +187,7 @@ static const char global_help[] =
 	"  -h, --help          print this, or the help of a command\n"
 	"\n"
 	"Exit status: 0 done, 1 usage or syntax, 2 refused by the daemon, 3 daemon not running,\n"
-	"4 not found. More in sluice(8) and sluice.conf(5).\n";
+	"4 not found, 5 different (diff -e). More in sluice(8) and sluice.conf(5).\n";
 
 void usage_print(FILE *out)
 {

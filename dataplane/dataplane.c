@@ -346,6 +346,11 @@ size_t dataplane_flows(struct dataplane *d, const struct flow_filter *filter, st
 	return inspect_flows(d->workers, d->started, filter, out, max, total);
 }
 
+size_t dataplane_flow_aims(struct dataplane *d, unsigned worker, struct flow_aim *out, size_t max)
+{
+	return worker < d->started ? inspect_aims(d->workers[worker], out, max) : 0;
+}
+
 int dataplane_resolve_fd(const struct dataplane *d)
 {
 	return d->wish_pipe[0];

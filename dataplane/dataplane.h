@@ -143,6 +143,23 @@ struct flow_filter {
 size_t dataplane_flows(struct dataplane *dataplane, const struct flow_filter *filter,
 		       struct flow_info *out, size_t max, size_t *total);
 
+/* Where a flow goes, and by what. */
+struct flow_aim {
+	uint8_t dst[16]; /* as in struct flow_key */
+	uint8_t version;
+	bool draining;
+	uint16_t egress;
+};
+
+/*
+ * Copy the aims of one worker's flows out, as it finds the time between bursts.
+ *
+ * max:     of out; flows past it are left out
+ * Returns: how many were copied; 0 if the worker does not run
+ */
+size_t dataplane_flow_aims(struct dataplane *dataplane, unsigned worker, struct flow_aim *out,
+			   size_t max);
+
 /*
  * Workers ask here for neighbours: dataplane_resolve_fd polls readable, dataplane_resolve_next
  * takes one wish.

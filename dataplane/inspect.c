@@ -1,6 +1,7 @@
 /* Copying flows out of the workers that own them. */
 #include "dataplane/inspect.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "dataplane/worker.h"
@@ -12,7 +13,8 @@ enum {
 /* What the control thread asks for: filled in by it, then the worker's until `done`. */
 struct flow_request {
 	struct flow_filter filter;
-	struct flow_info *out;
+	struct flow_info *out; /* either these are wanted */
+	struct flow_aim *aims; /* or those */
 	size_t max;
 	size_t count;
 	size_t total;
@@ -43,6 +45,20 @@ static void copy_flow(struct worker *w, struct flow_request *r, const struct flo
 	o->age_ms = w->now_ms - o->counters.created_ms;
 }
 
+static void copy_aim(struct flow_request *r, const struct flow *f)
+{
+	struct flow_aim *o;
+
+	r->total++;
+	if (r->count == r->max)
+		return;
+	o = &r->aims[r->count++];
+	memcpy(o->dst, f->key.dst, sizeof(o->dst));
+	o->version = f->key.version;
+	o->draining = f->seen & FLOW_DRAINING;
+	o->egress = f->egress;
+}
+
 bool inspect_serve(struct worker *w)
 {
 	/* [flows-1] pairs with [flows-3]: the request is whole before it is seen. */
@@ -55,7 +71,9 @@ bool inspect_serve(struct worker *w)
 	for (; r->cursor < end; r->cursor++) {
 		const struct flow *f = flow_at(w->flows, r->cursor, w->now_ms);
 
-		if (f)
+		if (f && r->aims)
+			copy_aim(r, f);
+		else if (f)
 			copy_flow(w, r, f);
 	}
 	if (r->cursor < capacity)
@@ -66,25 +84,37 @@ bool inspect_serve(struct worker *w)
 	return false;
 }
 
+/* Have a running worker serve a request, and wait until it has. */
+static void ask(struct worker *w, struct flow_request *r)
+{
+	const struct timespec pause = {.tv_nsec = 200000};
+
+	r->cursor = 0;
+	r->done = 0;
+	/* [flows-3] pairs with [flows-1]: the request is whole before it is seen. */
+	__atomic_store_n(&w->request, r, __ATOMIC_RELEASE);
+	worker_wake(w);
+	/* [flows-4] pairs with [flows-2]. A worker's turns are short: it comes round. */
+	while (!__atomic_load_n(&r->done, __ATOMIC_ACQUIRE))
+		nanosleep(&pause, NULL);
+}
+
 size_t inspect_flows(struct worker *const *workers, unsigned count,
 		     const struct flow_filter *filter, struct flow_info *out, size_t max,
 		     size_t *total)
 {
 	struct flow_request r = {.filter = *filter, .out = out, .max = max};
-	const struct timespec pause = {.tv_nsec = 200000};
 
-	for (unsigned i = 0; i < count; i++) {
-		struct worker *w = workers[i];
-
-		r.cursor = 0;
-		r.done = 0;
-		/* [flows-3] pairs with [flows-1]: the request is whole before it is seen. */
-		__atomic_store_n(&w->request, &r, __ATOMIC_RELEASE);
-		worker_wake(w);
-		/* [flows-4] pairs with [flows-2]. A worker's turns are short: it comes round. */
-		while (!__atomic_load_n(&r.done, __ATOMIC_ACQUIRE))
-			nanosleep(&pause, NULL);
-	}
+	for (unsigned i = 0; i < count; i++)
+		ask(workers[i], &r);
 	*total = r.total;
+	return r.count;
+}
+
+size_t inspect_aims(struct worker *w, struct flow_aim *out, size_t max)
+{
+	struct flow_request r = {.aims = out, .max = max};
+
+	ask(w, &r);
 	return r.count;
 }

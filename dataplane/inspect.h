@@ -22,4 +22,7 @@ size_t inspect_flows(struct worker *const *workers, unsigned count,
 		     const struct flow_filter *filter, struct flow_info *out, size_t max,
 		     size_t *total);
 
+/* The same for dataplane_flow_aims() of a running worker. */
+size_t inspect_aims(struct worker *worker, struct flow_aim *out, size_t max);
+
 #endif

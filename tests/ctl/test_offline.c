@@ -25,6 +25,9 @@ static const struct {
 	{"de.txt", "# two\n10.1.0.0/16\n192.0.2.0/24\n"},
 	{"bad.txt", "10.0.0.0/8\n  foo\n"},
 	{"in", "10.1.2.3 rest of the line\r\n\n# comment\n\t9.9.9.9\nnonsense\n2001:db8::1"},
+	{"mx2.txt", "10.0.0.0/9\n192.0.2.0/24\n198.51.100.7\n2001:db8::/33\n"},
+	{"mx3.txt", "2001:db8::/32\n192.0.2.0/24\n10.0.0.0/8\n"},
+	{"halves.txt", "10.0.0.0/9\n10.128.0.0/9\n192.0.2.0/24\n2001:db8::/32\n"},
 	{"good.conf", "[Interface]\n"
 		      "[Egress a]\nType = drop\n"
 		      "[Egress b]\nType = reject\n"
@@ -138,6 +141,95 @@ static const struct offline_case cases[] = {
 	{cmd_check, {"check", "-c", "badlist.conf"}, {0}, STATUS_USAGE, "", "bad.txt:2:3: "},
 	{cmd_check, {"check", "-c", "none.conf"}, {0}, STATUS_USAGE, "", "none.conf: No such file"},
 	{cmd_check, {"check", "good.conf"}, {0}, STATUS_USAGE, "", "unexpected 'good.conf'"},
+	{cmd_diff,
+	 {"diff", "mx.txt", "mx2.txt"},
+	 {0},
+	 STATUS_OK,
+	 "~IPv4: 2 prefixes added, 1 removed, 1 kept; addresses: 1 enter, 8388608 leave\n"
+	 "IPv6: 1 prefixes added, 1 removed, 0 kept; addresses: 0 enter, "
+	 "39614081257132168796771975168 (32768 /48) leave\n"
+	 "parsed in ",
+	 NULL},
+	{cmd_diff,
+	 {"diff", "mx.txt", "mx2.txt"},
+	 {.stats = true},
+	 STATUS_OK,
+	 "~- 10.0.0.0/8  mx.txt:1\n"
+	 "+ 10.0.0.0/9  mx2.txt:1\n"
+	 "+ 198.51.100.7/32  mx2.txt:3\n"
+	 "- 2001:db8::/32  mx.txt:3\n"
+	 "+ 2001:db8::/33  mx2.txt:4\n"
+	 "IPv4: ",
+	 NULL},
+	{cmd_diff,
+	 {"diff", "mx.txt", "mx2.txt", "-a"},
+	 {.family = 6},
+	 STATUS_OK,
+	 "~- 2001:db8::/32  mx.txt:3\n"
+	 "+ 2001:db8::/33  mx2.txt:4\n"
+	 "IPv6: ",
+	 NULL},
+	{cmd_diff,
+	 {"diff", "mx.txt", "mx2.txt"},
+	 {.json = true},
+	 STATUS_OK,
+	 "~{\"differ\":true,\"before\":\"mx.txt\",\"after\":\"mx2.txt\",\"v4\":{\"added\":2,"
+	 "\"removed\":1,\"kept\":1,\"addresses_in\":1,\"addresses_out\":8388608},\"v6\":{"
+	 "\"added\":1,\"removed\":1,\"kept\":0,\"addresses_in\":\"0\",\"addresses_out\":"
+	 "\"39614081257132168796771975168\"},\"parse_us\":",
+	 NULL},
+	{cmd_diff,
+	 {"diff", "--all", "mx.txt", "mx2.txt"},
+	 {.json = true, .family = 6},
+	 STATUS_OK,
+	 "~{\"changes\":[{\"change\":\"removed\",\"prefix\":\"2001:db8::/32\",\"file\":"
+	 "\"mx.txt\",\"line\":3},{\"change\":\"added\",\"prefix\":\"2001:db8::/33\",\"file\":"
+	 "\"mx2.txt\",\"line\":4}],\"differ\":true,",
+	 NULL},
+	/* The order of lines is no difference; other prefixes for the same addresses are one. */
+	{cmd_diff,
+	 {"diff", "-e", "mx.txt", "mx3.txt"},
+	 {0},
+	 STATUS_OK,
+	 "~no difference: 2 IPv4 + 1 IPv6 prefixes\n",
+	 NULL},
+	{cmd_diff,
+	 {"diff", "-e", "mx.txt", "halves.txt"},
+	 {0},
+	 STATUS_DIFFERENT,
+	 "~IPv4: 2 prefixes added, 1 removed, 1 kept; addresses: 0 enter, 0 leave\n",
+	 NULL},
+	{cmd_diff, {"diff", "-q", "mx.txt", "mx2.txt"}, {0}, STATUS_DIFFERENT, "", NULL},
+	{cmd_diff, {"diff", "--quiet", "mx.txt", "mx3.txt"}, {.json = true}, STATUS_OK, "", NULL},
+	{cmd_diff, {"diff", "-q", "mx.txt", "mx2.txt", "-a"}, {0}, STATUS_DIFFERENT, "", NULL},
+	{cmd_diff, {"diff", "-q", "mx.txt", "halves.txt"}, {.family = 6}, STATUS_OK, "", NULL},
+	{cmd_diff, {"diff", "mx.txt", "bad.txt"}, {0}, STATUS_USAGE, "", "bad.txt:2:3: "},
+	{cmd_diff, {"diff", "-q", "bad.txt", "mx.txt"}, {0}, STATUS_USAGE, "", "bad.txt:2:3: "},
+	{cmd_diff, {"diff", "none.txt", "mx.txt"}, {0}, STATUS_USAGE, "", "none.txt: No such file"},
+	{cmd_diff,
+	 {"diff", "--lax", "bad.txt", "mx.txt"},
+	 {0},
+	 STATUS_OK,
+	 "~IPv4: 1 prefixes added, 0 removed, 1 kept; addresses: 256 enter, 0 leave\n",
+	 NULL},
+	{cmd_diff, {"diff", "-", "-"}, {0}, STATUS_USAGE, "", "one file, not two"},
+	{cmd_diff,
+	 {"diff", "--lax", "in", "-"},
+	 {0},
+	 STATUS_OK,
+	 "~no difference: 1 IPv4 + 1 IPv6 prefixes\n",
+	 NULL},
+	{cmd_diff, {"diff", "--lax", "mx.txt"}, {0}, STATUS_USAGE, "", "--lax is for two lists"},
+	{cmd_diff, {"diff", "mx=a", "b"}, {0}, STATUS_USAGE, "", "what is 'b'?"},
+	{cmd_diff, {"diff", "a", "b", "c"}, {0}, STATUS_USAGE, "", "what is 'a'?"},
+	{cmd_diff, {"diff", "=a"}, {0}, STATUS_USAGE, "", "a list's name has 1 to"},
+	{cmd_diff, {"diff", "--quite", "a", "b"}, {0}, STATUS_USAGE, "", "did you mean '--quiet'?"},
+	{cmd_diff,
+	 {"diff"},
+	 {.socket = "none.sock"},
+	 STATUS_NO_DAEMON,
+	 "",
+	 "cannot reach the daemon at none.sock"},
 };
 
 static void redirect_all(void)
@@ -227,6 +319,7 @@ Test(ctl_offline, commands_are_found)
 		{"c", "check", ""},
 		{"eg", "egress", ""},
 		{"statu", "status", ""},
+		{"d", "diff", ""},
 		{"run", "run", ""},
 		{"down", "down", ""},
 		/* What takes protection away is not done by half a word. */
