@@ -423,17 +423,21 @@ RING_INLINE unsigned ring_claim(const struct ring *ring, struct ring_side *own,
 	return 0;
 }
 
+/* Known when compiled: one object cannot go over the end. */
+#define ring_is_one(n) (__builtin_constant_p(n) && (n) == 1)
+
 RING_INLINE unsigned ring_enqueue(struct ring *ring, enum ring_sync sync, void *const *objects,
-				  unsigned n, bool bulk)
+				  unsigned asked, bool bulk)
 {
 	uint32_t head, at, to_end;
+	unsigned n;
 
-	n = ring_claim(ring, &ring->in, &ring->out, sync, ring->size, n, bulk, &head);
+	n = ring_claim(ring, &ring->in, &ring->out, sync, ring->size, asked, bulk, &head);
 	if (n == 0)
 		return 0;
 	at = head & (ring->size - 1);
 	to_end = ring->size - at;
-	if (caa_likely(n <= to_end)) {
+	if (caa_likely(ring_is_one(asked) || n <= to_end)) {
 		RING_COPY(&ring->slots[at], objects, n);
 	} else {
 		RING_COPY_PART(&ring->slots[at], objects, to_end);
@@ -444,16 +448,17 @@ RING_INLINE unsigned ring_enqueue(struct ring *ring, enum ring_sync sync, void *
 }
 
 RING_INLINE unsigned ring_dequeue(struct ring *ring, enum ring_sync sync, void **objects,
-				  unsigned n, bool bulk)
+				  unsigned asked, bool bulk)
 {
 	uint32_t head, at, to_end;
+	unsigned n;
 
-	n = ring_claim(ring, &ring->out, &ring->in, sync, 0, n, bulk, &head);
+	n = ring_claim(ring, &ring->out, &ring->in, sync, 0, asked, bulk, &head);
 	if (n == 0)
 		return 0;
 	at = head & (ring->size - 1);
 	to_end = ring->size - at;
-	if (caa_likely(n <= to_end)) {
+	if (caa_likely(ring_is_one(asked) || n <= to_end)) {
 		RING_COPY(objects, &ring->slots[at], n);
 	} else {
 		RING_COPY_PART(objects, &ring->slots[at], to_end);
