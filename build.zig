@@ -62,11 +62,13 @@ pub const Part = enum {
 /// sluice-perf then, and *_noNAME.c is otherwise. Sluice itself uses none of them.
 pub const Peer = enum {
     dpdk,
+    ck,
 
     /// For pkg-config.
     fn package(peer: Peer) []const u8 {
         return switch (peer) {
             .dpdk => "libdpdk",
+            .ck => "ck",
         };
     }
 
@@ -74,6 +76,7 @@ pub const Peer = enum {
     fn libs(peer: Peer) []const []const u8 {
         return switch (peer) {
             .dpdk => &.{ "rte_fib", "rte_lpm", "rte_eal" },
+            .ck => &.{}, // all that is used is inline
         };
     }
 
@@ -82,6 +85,7 @@ pub const Peer = enum {
         const folder = "/usr/include/" ++ @tagName(builtin.cpu.arch) ++ "-linux-gnu/dpdk";
         return switch (peer) {
             .dpdk => &.{ "-isystem", "/usr/include/dpdk", "-isystem", folder, "-O3" },
+            .ck => &.{"-O3"},
         };
     }
 

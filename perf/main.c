@@ -10,6 +10,7 @@ static const struct {
 	const char *help;
 } benchmarks[] = {
 	{"lpm", perf_lpm, "look-ups, parse and build of prefix tables"},
+	{"ring", perf_ring, "rings, beside rte_ring and ck_ring"},
 	{"flow", perf_flow, "the route cache"},
 	{"path", perf_path, "TCP through the whole path, beside the kernel's forwarding"},
 	{"traffic", perf_traffic, "generator and sink: traffic serve|ask|send (no benchmark)"},

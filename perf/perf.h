@@ -3,6 +3,7 @@
 #define SLUICE_PERF_PERF_H
 
 int perf_lpm(int argc, char **argv);
+int perf_ring(int argc, char **argv);
 int perf_flow(int argc, char **argv);
 int perf_path(int argc, char **argv);
 
