@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lpm/layout4.h"
+#include "lpm/groups4.h"
 #include "lpm/lpm4_burst.h"
 #include "lpm/pages.h"
 
@@ -125,26 +125,6 @@ destroy:
 	return NULL;
 }
 
-/* Set entries begin..end-1, which are zero; begin < end. */
-static inline void fill(uint32_t *words, size_t begin, size_t end, uint32_t code,
-			unsigned width_log2)
-{
-	unsigned per_word_log2 = 5 - width_log2, in_word = (1U << per_word_log2) - 1;
-	uint32_t pattern = UINT32_MAX / lpm4_code_mask(width_log2) * code;
-	uint32_t head = UINT32_MAX << ((begin & in_word) << width_log2);
-	uint32_t tail = UINT32_MAX >> ((-end & in_word) << width_log2);
-	size_t at = begin >> per_word_log2, last = (end - 1) >> per_word_log2;
-
-	if (at == last) {
-		words[at] |= pattern & head & tail;
-		return;
-	}
-	words[at] |= pattern & head;
-	for (at++; at < last; at++)
-		words[at] = pattern;
-	words[last] |= pattern & tail;
-}
-
 /* Make the group of a block unless it is there. Runs come in order, so it is the last one. */
 static void open_group(struct lpm4 *table, uint32_t block)
 {
@@ -157,8 +137,8 @@ static void open_group(struct lpm4 *table, uint32_t block)
 		rank->base = (uint32_t)table->group_count;
 	rank->marks |= mark;
 	table->group_count++;
-	fill(table->first, block, (size_t)block + 1, lpm4_code_mask(table->width_log2),
-	     table->width_log2);
+	lpm4_fill(table->first, block, (size_t)block + 1, lpm4_code_mask(table->width_log2),
+		  table->width_log2);
 }
 
 /* A stretch of addresses that share a code; end is the first behind it. */
@@ -177,7 +157,7 @@ static void lay_part(struct lpm4 *table, uint64_t begin, uint64_t end, uint32_t 
 	group = (table->group_count - 1) * LPM4_GROUP;
 	begin %= LPM4_GROUP;
 	end = (end - 1) % LPM4_GROUP + 1;
-	fill(table->groups, group + begin, group + end, code, table->width_log2);
+	lpm4_fill(table->groups, group + begin, group + end, code, table->width_log2);
 }
 
 static inline void lay4(struct lpm4 *table, const struct run4 *run)
@@ -196,8 +176,8 @@ static inline void lay4(struct lpm4 *table, const struct run4 *run)
 	}
 	whole = end & ~(uint64_t)(LPM4_GROUP - 1);
 	if (begin < whole) {
-		fill(table->first, begin / LPM4_GROUP, whole / LPM4_GROUP, run->code,
-		     table->width_log2);
+		lpm4_fill(table->first, begin / LPM4_GROUP, whole / LPM4_GROUP, run->code,
+			  table->width_log2);
 		begin = whole;
 	}
 	if (begin < end)
@@ -272,10 +252,45 @@ int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 *spare, st
 	sweep4(table, routes, n, code_of);
 	if (table->group_count == 0) { /* long prefixes joined to whole blocks */
 		pages_unmap(table->ranks, table->ranks_bytes);
+		pages_unmap(table->groups, table->groups_bytes);
 		table->ranks = NULL;
+		table->groups = NULL;
 		table->ranks_bytes = 0;
+		table->groups_bytes = 0;
 	}
+	groups4_start(table);
 	lpm4_choose_best(table);
 	*out = table;
 	return 0;
+}
+
+int lpm4_copy(const struct lpm4 *from, struct lpm4 *spare, struct lpm4 **out)
+{
+	struct lpm4 *table = calloc(1, sizeof(*table));
+	size_t groups_bytes =
+		lpm4_group_words(from->groups_end, from->width_log2) * sizeof(*from->groups);
+
+	lpm4_destroy(spare);
+	if (table == NULL)
+		return -ENOMEM;
+	*table = *from;
+	table->first = pages_map(table->first_bytes, false);
+	table->ranks = NULL;
+	table->groups = NULL;
+	if (table->first == NULL)
+		goto destroy;
+	pages_copy(table->first, from->first, from->first_bytes);
+	if (from->ranks != NULL) {
+		table->ranks = pages_map(table->ranks_bytes, false);
+		table->groups = pages_map(table->groups_bytes, false);
+		if (table->ranks == NULL || table->groups == NULL)
+			goto destroy;
+		pages_copy(table->ranks, from->ranks, from->ranks_bytes);
+		memcpy(table->groups, from->groups, groups_bytes);
+	}
+	*out = table;
+	return 0;
+destroy:
+	lpm4_destroy(table);
+	return -ENOMEM;
 }

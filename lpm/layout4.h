@@ -16,6 +16,7 @@ enum {
 	LPM4_WIDTH_LOG2_MAX = 4, /* where a code is the verdict itself */
 	LPM4_CODES = 256,        /* of narrower entries, at most */
 	LPM4_GROUPED = 0xffff,   /* in place of a verdict: the group knows it */
+	LPM4_GROUPS_MAX = 1 << 24,
 };
 
 static_assert((int)LPM_VERDICT_MAX < (int)LPM4_GROUPED, "a verdict is no group");
@@ -35,16 +36,21 @@ typedef void lpm4_burst_fn(const struct lpm4 *table, const uint8_t *addrs, uint1
 /*
  * Entries hold codes, as wide as the number of different verdicts asks for, packed from the low
  * bits of each word on. The code of all ones in the first level sends to the group of its /24,
- * which the ranks find: groups lie in the order of their addresses. Code 0 is LPM_NONE.
+ * which the ranks find. Code 0 is LPM_NONE. A /24 has a group only if its verdicts differ.
+ *
+ * The groups of a rank are neighbours, in the order of their addresses. Ranks lie in the same order
+ * in a new table, and anywhere once groups4.c has moved them.
  */
 struct lpm4 {
 	uint32_t *first;
-	struct lpm4_rank *ranks; /* NULL if there are no groups */
+	struct lpm4_rank *ranks; /* NULL until there is a group */
 	uint32_t *groups;        /* LPM4_GROUP entries each */
 	lpm4_burst_fn *lookup_burst;
-	unsigned width_log2; /* of an entry, in bits */
-	size_t group_count;
-	size_t first_bytes; /* as mapped */
+	unsigned width_log2;               /* of an entry, in bits */
+	size_t group_count;                /* that are in use */
+	size_t groups_end;                 /* no group from here on was ever used */
+	uint32_t free_runs[LPM4_RANK + 1]; /* see groups4.c */
+	size_t first_bytes;                /* as mapped */
 	size_t ranks_bytes;
 	size_t groups_bytes;
 	uint16_t verdicts[LPM4_CODES]; /* by code; LPM4_GROUPED for all ones */
@@ -54,6 +60,49 @@ struct lpm4 {
 static inline uint32_t lpm4_code_mask(unsigned width_log2)
 {
 	return (UINT32_C(1) << (1U << width_log2)) - 1;
+}
+
+/* The words of so many groups. */
+static inline size_t lpm4_group_words(size_t groups, unsigned width_log2)
+{
+	return groups * LPM4_GROUP >> (5 - width_log2);
+}
+
+static inline uint32_t lpm4_load(const uint32_t *words, size_t index, unsigned width_log2)
+{
+	unsigned per_word_log2 = 5 - width_log2;
+	unsigned shift = (unsigned)(index & ((1U << per_word_log2) - 1)) << width_log2;
+
+	return words[index >> per_word_log2] >> shift & lpm4_code_mask(width_log2);
+}
+
+/* Set entries begin..end-1 to a code; begin < end. */
+static inline void lpm4_fill(uint32_t *words, size_t begin, size_t end, uint32_t code,
+			     unsigned width_log2)
+{
+	unsigned per_word_log2 = 5 - width_log2, in_word = (1U << per_word_log2) - 1;
+	uint32_t pattern = UINT32_MAX / lpm4_code_mask(width_log2) * code;
+	uint32_t head = UINT32_MAX << ((begin & in_word) << width_log2);
+	uint32_t tail = UINT32_MAX >> ((-end & in_word) << width_log2);
+	size_t at = begin >> per_word_log2, last = (end - 1) >> per_word_log2;
+
+	if (at == last) {
+		words[at] = (words[at] & ~(head & tail)) | (pattern & head & tail);
+		return;
+	}
+	words[at] = (words[at] & ~head) | (pattern & head);
+	for (at++; at < last; at++)
+		words[at] = pattern;
+	words[last] = (words[last] & ~tail) | (pattern & tail);
+}
+
+/* Of a block that has a group, the group's number. */
+static inline size_t lpm4_group_of(const struct lpm4 *table, uint32_t block)
+{
+	const struct lpm4_rank *rank = &table->ranks[block / LPM4_RANK];
+	uint32_t before = rank->marks & ((UINT32_C(1) << block % LPM4_RANK) - 1);
+
+	return rank->base + (unsigned)__builtin_popcount(before);
 }
 
 #endif

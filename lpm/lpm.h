@@ -1,8 +1,9 @@
 /*
- * Longest prefix match: immutable tables from addresses to verdicts.
+ * Longest prefix match: tables from addresses to verdicts.
  *
  * IPv4 is DIR-24-8 (Gupta, Lin, McKeown, INFOCOM 1998). Built from sorted prefixes by build4.c and
- * build6.c, then only read; nothing here knows of threads or of grace periods.
+ * build6.c, and only read once they have readers; nothing here knows of threads or of grace
+ * periods.
  */
 #ifndef SLUICE_LPM_LPM_H
 #define SLUICE_LPM_LPM_H
@@ -33,6 +34,13 @@ struct lpm6_route {
 	uint16_t verdict;
 };
 
+/* A stretch of addresses, both ends in it, and what they all get; LPM_NONE too. */
+struct lpm4_run {
+	uint32_t first;
+	uint32_t last;
+	uint16_t verdict;
+};
+
 /*
  * Build a table.
  *
@@ -44,6 +52,26 @@ struct lpm6_route {
  */
 int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 *spare, struct lpm4 **out);
 int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 *spare, struct lpm6 **out);
+
+/*
+ * Change a table that nobody reads, in place: the cost follows the stretches that change, not the
+ * table. Other addresses keep their verdicts.
+ *
+ * runs:   n of them, ascending, none over another; verdicts up to LPM_VERDICT_MAX. Not kept.
+ * Errors: -ENOMEM, -ENOSPC (entries of this width cannot name one verdict more, or too many /24s
+ *         are split: build it anew); the table may then only be given away as a spare or destroyed
+ */
+int lpm4_patch(struct lpm4 *table, const struct lpm4_run *runs, size_t n);
+
+/*
+ * Make a table's equal.
+ *
+ * from:   may have readers
+ * spare:  as of lpm4_build: taken, whatever happens
+ * out:    the caller's, until lpm4_destroy
+ * Errors: -ENOMEM; *out is then untouched
+ */
+int lpm4_copy(const struct lpm4 *from, struct lpm4 *spare, struct lpm4 **out);
 
 void lpm4_destroy(struct lpm4 *table); /* NULL does nothing; no reader may be left */
 void lpm6_destroy(struct lpm6 *table);

@@ -19,14 +19,6 @@ static inline uint32_t load_addr(const uint8_t *addrs, unsigned i)
 	return addr;
 }
 
-static inline uint32_t load_entry(const uint32_t *words, size_t index, unsigned width_log2)
-{
-	unsigned per_word_log2 = 5 - width_log2;
-	unsigned shift = (unsigned)(index & ((1U << per_word_log2) - 1)) << width_log2;
-
-	return words[index >> per_word_log2] >> shift & lpm4_code_mask(width_log2);
-}
-
 static inline uint16_t code_verdict(const struct lpm4 *table, uint32_t code, unsigned width_log2)
 {
 	return width_log2 == LPM4_WIDTH_LOG2_MAX ? (uint16_t)code : table->verdicts[code];
@@ -34,13 +26,9 @@ static inline uint16_t code_verdict(const struct lpm4 *table, uint32_t code, uns
 
 static inline uint16_t group_verdict(const struct lpm4 *table, uint32_t addr, unsigned width_log2)
 {
-	uint32_t block = addr >> 8;
-	const struct lpm4_rank *rank = &table->ranks[block / LPM4_RANK];
-	uint32_t before = rank->marks & ((UINT32_C(1) << block % LPM4_RANK) - 1);
-	size_t group = rank->base + (unsigned)__builtin_popcount(before);
-	size_t index = group * LPM4_GROUP + addr % LPM4_GROUP;
+	size_t index = lpm4_group_of(table, addr >> 8) * LPM4_GROUP + addr % LPM4_GROUP;
 
-	return code_verdict(table, load_entry(table->groups, index, width_log2), width_log2);
+	return code_verdict(table, lpm4_load(table->groups, index, width_log2), width_log2);
 }
 
 /*
@@ -54,7 +42,7 @@ static inline void lookup(const struct lpm4 *table, const uint8_t *addrs, uint16
 
 	for (unsigned i = 0; i < n; i++) {
 		size_t block = load_addr(addrs, i) >> 8;
-		uint32_t code = load_entry(table->first, block, width_log2);
+		uint32_t code = lpm4_load(table->first, block, width_log2);
 
 		out[i] = code_verdict(table, code, width_log2);
 		grouped |= out[i] == LPM4_GROUPED;
@@ -122,7 +110,7 @@ void lpm4_choose_best(struct lpm4 *table)
 uint16_t lpm4_lookup(const struct lpm4 *table, uint32_t addr)
 {
 	unsigned width_log2 = table->width_log2;
-	uint32_t code = load_entry(table->first, addr >> 8, width_log2);
+	uint32_t code = lpm4_load(table->first, addr >> 8, width_log2);
 
 	if (code == lpm4_code_mask(width_log2))
 		return group_verdict(table, addr, width_log2);

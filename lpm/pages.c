@@ -1,7 +1,12 @@
 #include "lpm/pages.h"
 
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
+
+enum {
+	PAGE = 4096,
+};
 
 size_t pages_round(size_t size)
 {
@@ -39,4 +44,15 @@ void pages_unmap(void *memory, size_t size)
 {
 	if (memory != NULL)
 		munmap(memory, size);
+}
+
+void pages_copy(void *to, const void *from, size_t size)
+{
+	for (size_t at = 0; at < size; at += PAGE) {
+		uint8_t *page = (uint8_t *)to + at;
+		const uint8_t *source = (const uint8_t *)from + at;
+
+		if (memcmp(page, source, PAGE) != 0)
+			memcpy(page, source, PAGE);
+	}
 }
