@@ -356,14 +356,20 @@ static int parse_text(struct parser *parser, const char *text, size_t size)
 
 static void destroy(struct list *list)
 {
-	free(list->name);
-	free(list->file);
-	free(list->v4);
-	free(list->v6);
+	free(list->edits4);
+	free(list->edits6);
+	if (list->origin != NULL) {
+		list_unref(list->origin);
+	} else {
+		free(list->name);
+		free(list->file);
+		free(list->v4);
+		free(list->v6);
+	}
 	free(list);
 }
 
-static struct list *create(const char *name, const char *file)
+struct list *list_create(const char *name, const char *file)
 {
 	struct list *list = calloc(1, sizeof(*list));
 
@@ -403,7 +409,7 @@ int list_parse(const char *name, const char *file, const char *text, size_t size
 		*err = (struct list_error){.text = "the text is past 4 GiB"};
 		return -EINVAL;
 	}
-	parser.list = create(name, file);
+	parser.list = list_create(name, file);
 	if (parser.list == NULL) {
 		*err = error;
 		return -ENOMEM;
@@ -431,69 +437,4 @@ void list_unref(struct list *list)
 {
 	if (list != NULL && --list->refs == 0)
 		destroy(list);
-}
-
-/* A list's prefix in either family's terms. */
-static struct addr6 entry_at(const struct list *list, unsigned version, size_t i, unsigned *len)
-{
-	if (version == 4) {
-		*len = list->v4[i].len;
-		return addr6_from4(list->v4[i].addr);
-	}
-	*len = list->v6[i].len;
-	return list->v6[i].addr;
-}
-
-/* How many entries of the list are not behind (addr, len). */
-static size_t count_until(const struct list *list, unsigned version, struct addr6 addr,
-			  unsigned len)
-{
-	size_t low = 0, high = version == 4 ? list->count4 : list->count6;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		unsigned entry_len;
-		struct addr6 entry = entry_at(list, version, middle, &entry_len);
-
-		if (addr6_less(addr, entry) || (addr6_equal(addr, entry) && entry_len > len))
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
-}
-
-int list_match(const struct list *list, const struct addr *addr, struct prefix *prefix,
-	       uint32_t *line)
-{
-	struct addr6 wanted = addr->version == 4 ? addr6_from4(addr->v4) : addr->v6;
-	struct addr6 key = wanted;
-	unsigned max_len = addr->version == 4 ? 32 : 128;
-
-	for (;;) {
-		size_t i = count_until(list, addr->version, key, max_len);
-		struct addr6 entry, mask;
-		unsigned len, common;
-
-		if (i == 0)
-			return -ENOENT;
-		entry = entry_at(list, addr->version, --i, &len);
-		common = addr6_common(entry, wanted);
-		if (common >= len) {
-			*prefix = (struct prefix){.addr = *addr, .len = (uint8_t)len};
-			if (addr->version == 4)
-				prefix->addr.v4 = list->v4[i].addr;
-			else
-				prefix->addr.v6 = list->v6[i].addr;
-			*line = addr->version == 4 ? list->v4[i].line : list->v6[i].line;
-			return 0;
-		}
-		/*
-		 * What holds the address and stands before this entry holds the entry's address
-		 * too, so it is no longer than what the two have in common.
-		 */
-		max_len = common;
-		mask = mask6(common);
-		key = (struct addr6){wanted.hi & mask.hi, wanted.lo & mask.lo};
-	}
 }

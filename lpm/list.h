@@ -16,9 +16,13 @@
 
 #include "lpm/prefix.h"
 
+enum {
+	LIST_LINE_ADDED = 0, /* it came by list_edit */
+};
+
 struct list4_entry {
 	uint32_t addr; /* host byte order, host bits zero */
-	uint32_t line; /* first line that named it; from 1 */
+	uint32_t line; /* first line that named it, from 1; LIST_LINE_ADDED: none did */
 	uint8_t len;
 };
 
@@ -41,8 +45,11 @@ struct list_counts {
 };
 
 /*
- * Immutable once parsed. Shared by the tables that were built from it and by whoever holds the
- * configuration, by count: list_ref, list_unref. Control thread only.
+ * Immutable once made: parsed, or edited from another (list_edit.h). Shared by the tables that were
+ * built from it and by whoever holds the configuration, by count: list_ref, list_unref. Control
+ * thread only.
+ *
+ * Where a list was edited, v4 and v6 are not the whole of it: list_walk.h reads any list.
  */
 struct list {
 	char *name;
@@ -51,8 +58,19 @@ struct list {
 	size_t count4; /* sorted by (addr, len), unique */
 	struct list6_entry *v6;
 	size_t count6;
-	struct list_counts counts;
+	struct list_counts counts; /* of the file */
 	unsigned refs;
+
+	/* What an edit adds to v4 and v6, replaces or takes away; sorted and unique as they are. */
+	struct list4_entry *edits4;
+	size_t edit_count4;
+	struct list6_entry *edits6;
+	size_t edit_count6;
+	ptrdiff_t gain4; /* prefixes that the edits add, less those that they take away */
+	ptrdiff_t gain6;
+	size_t added;        /* prefixes of both families that no line of the file named */
+	size_t removed;      /* lines' prefixes that are gone */
+	struct list *origin; /* to which name, file, v4 and v6 belong; NULL: to this one */
 };
 
 struct list_error {
@@ -76,8 +94,14 @@ enum list_flags {
 int list_parse(const char *name, const char *file, const char *text, size_t size,
 	       enum list_flags flags, struct list **out, struct list_error *err);
 
+/* An empty list with one reference, the caller's. name and file are copied. NULL: no memory. */
+struct list *list_create(const char *name, const char *file);
+
 struct list *list_ref(struct list *list);
 void list_unref(struct list *list); /* NULL does nothing; the last one frees */
+
+/* How many prefixes of a family (4 or 6) it has. */
+size_t list_count(const struct list *list, unsigned version);
 
 /*
  * The longest prefix of the list that contains the address, and the line that named it.

@@ -41,6 +41,12 @@ struct lpm4_run {
 	uint16_t verdict;
 };
 
+struct lpm6_run {
+	struct addr6 first;
+	struct addr6 last;
+	uint16_t verdict;
+};
+
 /*
  * Build a table.
  *
@@ -62,6 +68,7 @@ int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 *spare, st
  *         are split: build it anew); the table may then only be given away as a spare or destroyed
  */
 int lpm4_patch(struct lpm4 *table, const struct lpm4_run *runs, size_t n);
+int lpm6_patch(struct lpm6 *table, const struct lpm6_run *runs, size_t n);
 
 /*
  * Make a table's equal.
@@ -72,6 +79,7 @@ int lpm4_patch(struct lpm4 *table, const struct lpm4_run *runs, size_t n);
  * Errors: -ENOMEM; *out is then untouched
  */
 int lpm4_copy(const struct lpm4 *from, struct lpm4 *spare, struct lpm4 **out);
+int lpm6_copy(const struct lpm6 *from, struct lpm6 *spare, struct lpm6 **out);
 
 void lpm4_destroy(struct lpm4 *table); /* NULL does nothing; no reader may be left */
 void lpm6_destroy(struct lpm6 *table);

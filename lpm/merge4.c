@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lpm/list_walk.h"
+
 enum {
 	RULE_BITS = 16,
 	LEN_BITS = 8,
@@ -94,6 +96,19 @@ static void settle(const struct table_rule *rules, const uint64_t *keys, size_t 
 	}
 }
 
+static void write_keys(const struct list *list, unsigned rule, uint64_t *keys)
+{
+	const struct list4_entry *entries;
+	struct list_walk walk;
+	size_t count;
+
+	list_walk_start(&walk, list, 4);
+	while ((entries = list_walk_span4(&walk, &count)) != NULL) {
+		for (size_t i = 0; i < count; i++)
+			*keys++ = make_key(&entries[i], rule);
+	}
+}
+
 int merge4_rules(const struct table_rule *rules, unsigned n, struct merge4 *out)
 {
 	struct merge4 merge = {0};
@@ -106,7 +121,7 @@ int merge4_rules(const struct table_rule *rules, unsigned n, struct merge4 *out)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++) {
 		bounds[i] = count;
-		count += rules[i].list->count4;
+		count += list_count(rules[i].list, 4);
 	}
 	bounds[n] = count;
 	if (count < SIZE_MAX / (2 * sizeof(*keys)))
@@ -114,12 +129,8 @@ int merge4_rules(const struct table_rule *rules, unsigned n, struct merge4 *out)
 	merge.routes = malloc((count + 1) * sizeof(*merge.routes));
 	if (keys == NULL || merge.routes == NULL)
 		goto out;
-	for (unsigned i = 0; i < n; i++) {
-		const struct list *list = rules[i].list;
-
-		for (size_t k = 0; k < list->count4; k++)
-			keys[bounds[i] + k] = make_key(&list->v4[k], i);
-	}
+	for (unsigned i = 0; i < n; i++)
+		write_keys(rules[i].list, i, keys + bounds[i]);
 	settle(rules, merge_parts(keys, keys + count, bounds, n), count, &merge);
 	*out = merge;
 	merge.routes = NULL;

@@ -62,6 +62,20 @@ struct table_clash {
 int table_build(const struct table_rule *rules, unsigned n, uint16_t default_egress,
 		uint32_t generation, struct table **out);
 
+/*
+ * The same in the memory of a table that nobody reads any more.
+ *
+ * spare: taken, whatever happens; NULL if there is none
+ */
+int table_rebuild(const struct table_rule *rules, unsigned n, uint16_t default_egress,
+		  uint32_t generation, struct table *spare, struct table **out);
+
+/*
+ * Make a spare of a table that nobody reads any more: it lets go of its lists and keeps the memory
+ * of its look-ups, which stay as they are. Control thread only.
+ */
+void table_strip(struct table *table);
+
 /* Control thread only: drops list references. NULL does nothing. No reader may be left. */
 void table_destroy(struct table *table);
 
