@@ -279,9 +279,13 @@ static int complain_no_answer(const char *path, int rc)
 
 static int64_t patience_ms(const char *method)
 {
-	bool reads_lists = strcmp(method, "reload") == 0 || strcmp(method, "diff") == 0;
+	static const char *const long_ones[] = {"reload", "diff", "list.add", "list.del"};
 
-	return reads_lists ? CLIENT_RELOAD_MS : CLIENT_TIMEOUT_MS;
+	for (size_t i = 0; i < sizeof(long_ones) / sizeof(long_ones[0]); i++) {
+		if (strcmp(method, long_ones[i]) == 0)
+			return CLIENT_RELOAD_MS;
+	}
+	return CLIENT_TIMEOUT_MS;
 }
 
 int client_call(const struct options *options, const char *method, json_t *params, json_t **result)

@@ -95,9 +95,12 @@ static void print_why(const json_t *get)
 		printf("    no list has it: the default egress, %s\n", reply_text(get, "egress"));
 		return;
 	}
-	printf("    %s:%lld, list %s: %s is the longest prefix that holds it\n",
-	       reply_text(get, "file"), reply_number(get, "line"), reply_text(get, "list"),
-	       reply_text(get, "prefix"));
+	if (reply_bool(get, "added"))
+		printf("    %s (added)", reply_text(get, "list"));
+	else
+		printf("    %s:%lld, list %s", reply_text(get, "file"), reply_number(get, "line"),
+		       reply_text(get, "list"));
+	printf(": %s is the longest prefix that holds it\n", reply_text(get, "prefix"));
 	printf("    rule %lld sends list %s to egress %s\n", reply_number(get, "rule"),
 	       reply_text(get, "list"), reply_text(get, "egress"));
 }

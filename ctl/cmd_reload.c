@@ -21,6 +21,11 @@ static void print_reload(const json_t *result)
 	       reply_number(result, "generation"), reply_number(result, "v4"),
 	       reply_number(result, "v6"), format_time(result, "parse_us", parse),
 	       format_time(result, "build_us", build), format_time(result, "publish_us", publish));
+	if (reply_number(result, "dropped_added") + reply_number(result, "dropped_removed") > 0)
+		printf("%lld added, %lld removed prefixes dropped: the lists are as their files "
+		       "say\n",
+		       reply_number(result, "dropped_added"),
+		       reply_number(result, "dropped_removed"));
 }
 
 int cmd_reload(const struct options *options, int argc, char **argv)

@@ -24,6 +24,8 @@ static const struct reply_column list_columns[] = {
 	{"aggregated", "AGGREGATED", REPLY_PLAIN, false},
 	{"hits", "HITS", REPLY_PLAIN, false},
 	{"loaded_at", "LOADED", REPLY_TIME, false},
+	{"added", "ADDED", REPLY_PLAIN, false},
+	{"removed", "REMOVED", REPLY_PLAIN, false},
 	{"file", "FILE", REPLY_PLAIN, false},
 };
 
@@ -86,6 +88,7 @@ static const struct reply_column flow_columns[] = {
 	{"egress", "EGRESS", REPLY_PLAIN, false},
 	{"list", "LIST", REPLY_PLAIN, false},
 	{"prefix", "PREFIX", REPLY_PLAIN, false},
+	{"place", "NAMED BY", REPLY_PLAIN, false},
 	{"translated_port", "NAT PORT", REPLY_PLAIN, false},
 	{"state", "STATE", REPLY_PLAIN, false},
 	{"age_s", "AGE", REPLY_SECONDS, false},
@@ -136,6 +139,29 @@ static void print_status_head(const json_t *status)
 	printf("  default egress %s, table %s\n", reply_text(status, "default"), table);
 }
 
+/* Prefixes that came and went since the files were read; the columns are left out if none did. */
+static void mark_edits(const json_t *result)
+{
+	static const struct {
+		const char *key;
+		char sign;
+	} edits[] = {{"added", '+'}, {"removed", '-'}};
+	json_t *lists = json_object_get(result, "lists"), *list;
+	size_t i;
+
+	json_array_foreach(lists, i, list)
+	{
+		for (size_t k = 0; k < COUNT(edits); k++) {
+			json_int_t number = reply_number(list, edits[k].key);
+
+			json_object_set_new(list, edits[k].key,
+					    number > 0 ? json_sprintf("%c%lld", edits[k].sign,
+								      (long long)number)
+						       : json_null());
+		}
+	}
+}
+
 static void print_status(const json_t *status, const struct options *options)
 {
 	print_status_head(status);
@@ -143,6 +169,7 @@ static void print_status(const json_t *status, const struct options *options)
 	reply_print_table(json_object_get(status, "egresses"), egress_columns,
 			  COUNT(egress_columns), options->stats, stdout);
 	if (reply_has(status, "lists")) {
+		mark_edits(status);
 		putchar('\n');
 		reply_print_table(json_object_get(status, "lists"), list_columns,
 				  COUNT(list_columns), options->stats, stdout);
@@ -276,12 +303,28 @@ static int run_show(const struct options *options, int argc, char **argv, const 
 	return status;
 }
 
+/* "add" and "del" may be cut short where more follows than `list NAME` has. */
+static bool is_edit(int argc, char **argv)
+{
+	static const char *const words[] = {"add", "del"};
+
+	for (size_t i = 0; argc > 1 && argv[1][0] != '\0' && i < COUNT(words); i++) {
+		size_t size = argc > 3 ? strlen(argv[1]) : sizeof("add") - 1;
+
+		if (strlen(argv[1]) <= size && strncmp(argv[1], words[i], size) == 0)
+			return true;
+	}
+	return false;
+}
+
 int cmd_list(const struct options *options, int argc, char **argv)
 {
 	static const struct show show = {
-		"list.show", "lists", list_columns, COUNT(list_columns), true, NULL,
+		"list.show", "lists", list_columns, COUNT(list_columns), true, mark_edits,
 	};
 
+	if (is_edit(argc, argv))
+		return cmd_list_edit(options, argc, argv);
 	return run_show(options, argc, argv, &show);
 }
 
@@ -371,6 +414,23 @@ static void keep_family(json_t *flows, unsigned family)
 	}
 }
 
+/* Where the prefix of each flow is named. */
+static void name_places(json_t *flows)
+{
+	json_t *flow;
+	size_t i;
+
+	json_array_foreach(flows, i, flow)
+	{
+		if (reply_bool(flow, "added"))
+			json_object_set_new(flow, "place", json_string("(added)"));
+		else if (reply_has(flow, "line"))
+			json_object_set_new(flow, "place",
+					    json_sprintf("%s:%lld", reply_text(flow, "file"),
+							 reply_number(flow, "line")));
+	}
+}
+
 int cmd_flow(const struct options *options, int argc, char **argv)
 {
 	int first = usage_skip_show(argc, argv);
@@ -394,6 +454,7 @@ int cmd_flow(const struct options *options, int argc, char **argv)
 	if (options->json) {
 		reply_print_json(result, stdout);
 	} else {
+		name_places(flows);
 		reply_print_table(flows, flow_columns, COUNT(flow_columns), options->stats, stdout);
 		printf("%s%zu of %lld flows%s\n", json_array_size(flows) > 0 ? "\n" : "",
 		       json_array_size(flows), reply_number(result, "total"),

@@ -49,6 +49,7 @@ int cmd_get(const struct options *options, int argc, char **argv);
 int cmd_reload(const struct options *options, int argc, char **argv);
 int cmd_stats(const struct options *options, int argc, char **argv);
 int cmd_list(const struct options *options, int argc, char **argv);
+int cmd_list_edit(const struct options *options, int argc, char **argv); /* argv[1]: add or del */
 int cmd_rule(const struct options *options, int argc, char **argv);
 int cmd_egress(const struct options *options, int argc, char **argv);
 int cmd_queue(const struct options *options, int argc, char **argv);

@@ -36,12 +36,17 @@ enum {
 	TURN_MS = 1000,    /* the control socket looks at its deadlines so often */
 };
 
-uint64_t daemon_now_ms(void)
+uint64_t daemon_now_us(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t daemon_now_ms(void)
+{
+	return daemon_now_us() / 1000;
 }
 
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
@@ -253,12 +258,16 @@ static void reload_by_signal(struct daemon *d)
 	char text[LOAD_ERROR_TEXT_MAX];
 	struct reload_report r;
 	struct load_error err;
+	int rc;
 
-	if (daemon_reload(d, NULL, 0, &r, &err) < 0)
+	rc = daemon_reload(d, NULL, 0, &r, &err);
+	if (rc < 0)
 		say("reload: %s; nothing was changed", load_error_format(&err, text));
 	else
 		say("reload: generation %u, %zu IPv4 + %zu IPv6 prefixes", r.generation, r.count4,
 		    r.count6);
+	if (rc == 0 && r.added + r.removed > 0)
+		say("reload: %zu added and %zu removed prefixes were dropped", r.added, r.removed);
 }
 
 /* Returns whether the daemon must end. */

@@ -10,6 +10,7 @@
 #include "ctl/load.h"
 #include "ctl/rpc.h"
 #include "dataplane/dataplane.h"
+#include "lpm/list_edit.h"
 
 /* Owned by the control thread. */
 struct daemon {
@@ -39,6 +40,19 @@ struct reload_report {
 	uint64_t parse_us;
 	uint64_t build_us;
 	uint64_t publish_ns;
+	size_t added; /* edits that the lists lost by being read again */
+	size_t removed;
+};
+
+/* What an edit did. */
+struct edit_report {
+	uint32_t generation;
+	size_t changed; /* prefixes that came or went */
+	size_t present; /* prefixes to be added that were there already */
+	size_t count4;  /* of the table */
+	size_t count6;
+	uint64_t edit_us;
+	uint64_t publish_ns;
 };
 
 /*
@@ -61,6 +75,17 @@ int daemon_reload(struct daemon *daemon, const char *const *names, unsigned coun
 int daemon_check_fixed(const struct conf *now, const struct conf *next, struct load_error *err);
 
 /*
+ * Add prefixes to a list, or remove them, and publish what that makes of the table. The file stays
+ * as it is, and is what counts when the list is read again.
+ *
+ * change: its prefixes; to be removed, the list must have them all
+ * Errors: -ENOENT (no such list, or a prefix that it does not have), -ENOMEM, with *err filled;
+ *         nothing has then changed
+ */
+int daemon_edit_list(struct daemon *daemon, const char *name, const struct list *change,
+		     enum list_edit edit, struct edit_report *report, struct load_error *err);
+
+/*
  * Publish a table that was loaded, and take over its lists and, if next is not NULL, that
  * configuration (*next is empty afterwards).
  *
@@ -71,6 +96,7 @@ int daemon_commit(struct daemon *daemon, struct conf *next, struct load_result *
 void daemon_forget_lists(struct daemon *daemon);
 
 uint64_t daemon_now_ms(void);
+uint64_t daemon_now_us(void);
 
 /* The methods of the control socket. */
 struct rpc_table daemon_methods(struct daemon *daemon);

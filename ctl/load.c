@@ -310,26 +310,34 @@ static int take_list(const struct conf *conf, const struct conf_list *entry,
 	return rc;
 }
 
-int load_build(const struct conf *conf, uint32_t generation, struct load_result *result,
-	       struct load_error *err)
+int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spare,
+		 struct load_result *result, struct load_error *err)
 {
 	uint64_t start = now_us();
 	struct table_rule *rules = calloc(conf->rule_count + 1, sizeof(*rules));
 	int rc;
 
-	if (rules == NULL)
+	if (rules == NULL) {
+		table_destroy(spare);
 		return fail_memory(err, conf->path);
+	}
 	for (unsigned i = 0; i < conf->rule_count; i++) {
 		rules[i].list = result->lists[conf->rules[i].list];
 		rules[i].egress = (uint16_t)conf->rules[i].egress;
 	}
-	rc = table_build(rules, conf->rule_count, (uint16_t)conf->default_egress, generation,
-			 &result->table);
+	rc = table_rebuild(rules, conf->rule_count, (uint16_t)conf->default_egress, generation,
+			   spare, &result->table);
 	if (rc != 0)
 		fail(err, rc, conf->path, "cannot build the table: %s", strerror(-rc));
 	result->build_us = now_us() - start;
 	free(rules);
 	return rc;
+}
+
+int load_build(const struct conf *conf, uint32_t generation, struct load_result *result,
+	       struct load_error *err)
+{
+	return load_rebuild(conf, generation, NULL, result, err);
 }
 
 int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned keep_count,

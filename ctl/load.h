@@ -85,6 +85,14 @@ int load_build(const struct conf *conf, uint32_t generation, struct load_result 
 	       struct load_error *err);
 
 /*
+ * As load_build, in the memory of a table that nobody reads any more.
+ *
+ * spare: taken, whatever happens; NULL if there is none
+ */
+int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spare,
+		 struct load_result *result, struct load_error *err);
+
+/*
  * Give the lists back, and the table unless it was handed on (result->table set to NULL): a
  * published table is destroyed by whoever waits for its readers.
  */

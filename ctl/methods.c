@@ -8,6 +8,7 @@
 #include "ctl/commands.h"
 #include "ctl/daemon.h"
 #include "ctl/diff.h"
+#include "ctl/edit.h"
 
 enum {
 	FLOWS_SHOWN_MAX = 10000,
@@ -62,6 +63,18 @@ static json_t *json_mac(const uint8_t mac[6])
 static void set_count(json_t *object, const char *key, uint64_t value)
 {
 	json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+/* Where a prefix comes from: a line of a file, or an edit of the list since. */
+static void set_place(json_t *object, const struct table_match *match)
+{
+	bool added = match->list && match->line == LIST_LINE_ADDED;
+	bool line = match->list && !added;
+
+	json_object_set_new(object, "file",
+			    match->list ? rpc_string(match->list->file) : json_null());
+	json_object_set_new(object, "line", line ? json_integer(match->line) : json_null());
+	json_object_set_new(object, "added", json_boolean(added));
 }
 
 static const char *proto_name(const struct flow_key *k)
@@ -163,8 +176,10 @@ static json_t *json_list(const struct daemon *d, unsigned index)
 
 	json_object_set_new(o, "name", json_string(l->name));
 	json_object_set_new(o, "file", rpc_string(d->conf.lists[index].file));
-	set_count(o, "v4", l->count4);
-	set_count(o, "v6", l->count6);
+	set_count(o, "v4", list_count(l, 4));
+	set_count(o, "v6", list_count(l, 6));
+	set_count(o, "added", l->added);
+	set_count(o, "removed", l->removed);
 	set_count(o, "duplicates", l->counts.duplicates);
 	set_count(o, "covered", l->counts.covered);
 	set_count(o, "masked", l->counts.masked);
@@ -241,8 +256,8 @@ static int rule_show(void *context, const json_t *params, json_t **result, struc
 		json_array_append_new(
 			array, json_pack("{s:i, s:s, s:s, s:I, s:I, s:i}", "index", (int)i, "list",
 					 l->name, "egress", d->conf.egresses[r->egress].name, "v4",
-					 (json_int_t)l->count4, "v6", (json_int_t)l->count6, "line",
-					 (int)r->line));
+					 (json_int_t)list_count(l, 4), "v6",
+					 (json_int_t)list_count(l, 6), "line", (int)r->line));
 	}
 	*result = json_pack("{s:o, s:s}", "rules", array, "default",
 			    d->conf.egresses[d->conf.default_egress].name);
@@ -366,6 +381,7 @@ static json_t *json_flow(const struct daemon *d, const struct flow_info *i)
 	table_explain(t, &dst, &match);
 	json_object_set_new(o, "list", json_pack("s?", match.list ? match.list->name : NULL));
 	json_object_set_new(o, "prefix", match.list ? json_prefix(&match.prefix) : json_null());
+	set_place(o, &match);
 	set_count(o, "translated_port", i->outer_port);
 	json_object_set_new(o, "state", json_string(flow_state_name(&i->flow)));
 	set_count(o, "age_s", i->age_ms / 1000);
@@ -534,9 +550,8 @@ static int get(void *context, const json_t *params, json_t **result, struct rpc_
 	if (match.list) {
 		json_object_set_new(o, "rule", json_integer(t->verdicts[match.verdict].rule));
 		json_object_set_new(o, "list", json_string(match.list->name));
-		json_object_set_new(o, "file", rpc_string(match.list->file));
-		set_count(o, "line", match.line);
 		json_object_set_new(o, "prefix", json_prefix(&match.prefix));
+		set_place(o, &match);
 	}
 	if (d->conf.egresses[egress].type == CONF_EGRESS_INTERFACE)
 		json_object_set_new(o, "interface",
@@ -554,7 +569,6 @@ static int reload(void *context, const json_t *params, json_t **result, struct r
 {
 	const json_t *lists = json_object_get(params, "lists"), *name;
 	const char *names[LISTS_NAMED_MAX];
-	char text[LOAD_ERROR_TEXT_MAX];
 	struct load_error wrong;
 	struct reload_report r;
 	unsigned count = 0;
@@ -572,16 +586,15 @@ static int reload(void *context, const json_t *params, json_t **result, struct r
 	}
 	rc = daemon_reload(context, names, count, &r, &wrong);
 	if (rc < 0) {
-		rpc_error_set(err, 0, wrong.reason, "%s", load_error_format(&wrong, text));
-		err->data = json_pack("{s:o, s:I, s:I, s:o}", "file", rpc_string(wrong.file),
-				      "line", (json_int_t)wrong.line, "col",
-				      (json_int_t)wrong.column, "text", rpc_string(wrong.text));
+		edit_set_error(err, &wrong);
 		return rc;
 	}
-	*result = json_pack("{s:i, s:I, s:I, s:I, s:I, s:f}", "generation", (int)r.generation, "v4",
-			    (json_int_t)r.count4, "v6", (json_int_t)r.count6, "parse_us",
-			    (json_int_t)r.parse_us, "build_us", (json_int_t)r.build_us,
-			    "publish_us", (double)r.publish_ns / 1000);
+	*result =
+		json_pack("{s:i, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "generation",
+			  (int)r.generation, "v4", (json_int_t)r.count4, "v6", (json_int_t)r.count6,
+			  "parse_us", (json_int_t)r.parse_us, "build_us", (json_int_t)r.build_us,
+			  "publish_us", (double)r.publish_ns / 1000, "dropped_added",
+			  (json_int_t)r.added, "dropped_removed", (json_int_t)r.removed);
 	return 0;
 }
 
@@ -594,6 +607,8 @@ struct rpc_table daemon_methods(struct daemon *d)
 		{"diff", true, diff_method, "what a reload would move; changes nothing"},
 		{"stats", false, stats, "counters, and drops by reason"},
 		{"flow.show", false, flow_show, "the route cache"},
+		{"list.add", true, edit_method_add, "add prefixes to a list"},
+		{"list.del", true, edit_method_del, "remove prefixes from a list"},
 		{"list.show", false, list_show, "lists and what they hold"},
 		{"rule.show", false, rule_show, "rules in their order"},
 		{"egress.show", false, egress_show, "egresses, their links and counters"},

@@ -1,12 +1,13 @@
-/* Reloading: parse, build aside, publish; a failure at any point changes nothing. */
+/*
+ * Changing lists: a reload parses, builds aside and publishes; an edit patches. A failure at any
+ * point changes nothing.
+ */
 #include "ctl/daemon.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "ctl/daemon.h"
 
 static int refuse(struct load_error *err, const struct conf *conf, unsigned line, const char *what)
 {
@@ -69,6 +70,13 @@ static int find_list(const struct conf *conf, const char *name)
 	return -1;
 }
 
+static int refuse_name(struct load_error *err, const char *name)
+{
+	*err = (struct load_error){.reason = "not_found"};
+	snprintf(err->text, sizeof(err->text), "no list is named '%.64s'", name);
+	return -ENOENT;
+}
+
 /* The lists that need not be read again, into keep. */
 static unsigned lists_to_keep(const struct daemon *d, const char *const *names, unsigned count,
 			      struct list **keep)
@@ -99,6 +107,20 @@ static time_t *loaded_times(const struct daemon *d, const struct load_result *lo
 	return times;
 }
 
+/* The edits of those lists that will be replaced. */
+static void count_edits(const struct daemon *d, const struct load_result *loaded,
+			struct reload_report *report)
+{
+	for (unsigned i = 0; d->lists && i < d->conf.list_count; i++) {
+		bool kept = false;
+
+		for (unsigned k = 0; k < loaded->list_count; k++)
+			kept |= loaded->lists[k] == d->lists[i];
+		report->added += kept ? 0 : d->lists[i]->added;
+		report->removed += kept ? 0 : d->lists[i]->removed;
+	}
+}
+
 void daemon_forget_lists(struct daemon *d)
 {
 	for (unsigned i = 0; d->lists && i < d->conf.list_count; i++)
@@ -125,6 +147,7 @@ int daemon_commit(struct daemon *d, struct conf *next, struct load_result *loade
 		.publish_ns = dataplane_publish_table(d->dataplane, loaded->table),
 	};
 	loaded->table = NULL;
+	count_edits(d, loaded, report);
 	d->generation = report->generation;
 	daemon_forget_lists(d);
 	if (next) {
@@ -145,15 +168,13 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	bool reread = count == 0 && d->conf.path;
 	struct list **keep = NULL;
 	struct load_result loaded = {0};
+	const struct conf *conf;
 	struct conf next = {0};
 	int rc = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		if (find_list(&d->conf, names[i]) >= 0)
-			continue;
-		*err = (struct load_error){.reason = "not_found"};
-		snprintf(err->text, sizeof(err->text), "no list is named '%.64s'", names[i]);
-		return -ENOENT;
+		if (find_list(&d->conf, names[i]) < 0)
+			return refuse_name(err, names[i]);
 	}
 	if (reread)
 		rc = load_conf(d->conf.path, &next, err);
@@ -166,14 +187,84 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	keep = calloc(d->conf.list_count + 1, sizeof(struct list *));
 	if (!keep)
 		goto free_next;
-	rc = load_table(reread ? &next : &d->conf, d->generation + 1, keep,
-			lists_to_keep(d, names, count, keep), &loaded, err);
+	conf = reread ? &next : &d->conf;
+	rc = load_all_lists(conf, keep, lists_to_keep(d, names, count, keep), &loaded, err);
 	if (rc < 0)
 		goto free_next;
-	rc = daemon_commit(d, reread ? &next : NULL, &loaded, report);
+	rc = load_rebuild(conf, d->generation + 1, dataplane_take_spare(d->dataplane), &loaded,
+			  err);
+	if (rc == 0)
+		rc = daemon_commit(d, reread ? &next : NULL, &loaded, report);
 	load_result_fini(&loaded);
 free_next:
 	conf_free(&next);
 	free(keep);
 	return rc;
+}
+
+/* Publish what the table is with one list edited, in which changed made a difference. */
+static int publish_edit(struct daemon *d, const struct list *from, struct list *to,
+			const struct list *changed, struct edit_report *report)
+{
+	const struct routes *routes = dataplane_routes(d->dataplane);
+	struct table_patch *patch;
+	int rc;
+
+	rc = table_patch_create(route_table_control(routes), from, to, changed, &patch);
+	if (rc < 0)
+		return rc;
+	rc = dataplane_patch_table(d->dataplane, patch, d->generation + 1, &report->publish_ns);
+	table_patch_destroy(patch);
+	if (rc == 0)
+		d->generation++;
+	return rc;
+}
+
+static int refuse_missing(struct load_error *err, const char *name, const struct prefix *missing)
+{
+	char prefix[PREFIX_TEXT_MAX];
+
+	*err = (struct load_error){.reason = "not_found"};
+	snprintf(err->text, sizeof(err->text), "%s is not in list '%.64s'",
+		 prefix_format(missing, prefix), name);
+	return -ENOENT;
+}
+
+int daemon_edit_list(struct daemon *d, const char *name, const struct list *change,
+		     enum list_edit edit, struct edit_report *report, struct load_error *err)
+{
+	int index = find_list(&d->conf, name);
+	uint64_t start = daemon_now_us();
+	struct list *edited, *changed;
+	struct edit_report done = {0};
+	const struct table *table;
+	struct prefix missing;
+	int rc;
+
+	if (index < 0)
+		return refuse_name(err, name);
+	*err = (struct load_error){.reason = "memory", .text = "out of memory"};
+	rc = list_edit(d->lists[index], change, edit, &edited, &changed, &missing);
+	if (rc == -ENOENT)
+		return refuse_missing(err, name, &missing);
+	if (rc < 0)
+		return rc;
+	done.changed = changed->count4 + changed->count6;
+	done.present = change->count4 + change->count6 - done.changed;
+	if (done.changed > 0)
+		rc = publish_edit(d, d->lists[index], edited, changed, &done);
+	list_unref(changed);
+	if (rc < 0) {
+		list_unref(edited);
+		return rc;
+	}
+	list_unref(d->lists[index]);
+	d->lists[index] = edited;
+	table = route_table_control(dataplane_routes(d->dataplane));
+	done.generation = d->generation;
+	done.count4 = table->count4;
+	done.count6 = table->count6;
+	done.edit_us = daemon_now_us() - start;
+	*report = done;
+	return 0;
 }

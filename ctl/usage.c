@@ -124,9 +124,20 @@ static const char stats_help[] =
 	"\n"
 	"  -s   what each counter means, those that are zero, and each queue\n";
 
-static const char list_help[] = "sluice list [show [NAME]]\n"
-				"\n"
-				"The lists that are loaded, and what was found in them.\n";
+static const char list_help[] =
+	"sluice list [show [NAME]]\n"
+	"sluice list add|del NAME PREFIX...|-|file PATH\n"
+	"\n"
+	"The lists that are loaded, and what was found in them. Or add prefixes to a list of the\n"
+	"running daemon, or remove some: all of them at once, or none. The list's file stays as "
+	"it\n"
+	"is; a reload of the list goes back to it.\n"
+	"\n"
+	"  PREFIX      a prefix, an address, or a range FIRST-LAST\n"
+	"  -           prefixes from standard input, one a line, 16000 at most\n"
+	"  file PATH   those of a list file that the daemon can read\n"
+	"\n"
+	"  sluice list add mx 203.0.113.0/24 2001:db8::/32\n";
 
 static const char rule_help[] = "sluice rule [show]\n"
 				"\n"
@@ -167,7 +178,7 @@ const struct command usage_commands[] = {
 	{"reload", cmd_reload, "new lists and configuration, atomically", reload_help, false},
 	{"diff", cmd_diff, "what changes between two lists, or by a reload", diff_help, false},
 	{"stats", cmd_stats, "counters", stats_help, false},
-	{"list", cmd_list, "the lists that are loaded", list_help, false},
+	{"list", cmd_list, "the lists that are loaded; add, del", list_help, false},
 	{"rule", cmd_rule, "the rules in force", rule_help, false},
 	{"egress", cmd_egress, "the ways out", egress_help, false},
 	{"queue", cmd_queue, "queues and their workers", queue_help, false},

@@ -313,6 +313,17 @@ uint64_t dataplane_publish_table(struct dataplane *d, struct table *table)
 	return route_publish_table(d->routes, table);
 }
 
+int dataplane_patch_table(struct dataplane *d, const struct table_patch *patch, uint32_t generation,
+			  uint64_t *publish_ns)
+{
+	return route_patch_table(d->routes, patch, generation, publish_ns);
+}
+
+struct table *dataplane_take_spare(struct dataplane *d)
+{
+	return route_take_spare(d->routes);
+}
+
 uint64_t dataplane_publish_links(struct dataplane *d, struct links *links)
 {
 	uint64_t ns;

@@ -87,6 +87,11 @@ const struct routes *dataplane_routes(const struct dataplane *dataplane);
 uint64_t dataplane_publish_table(struct dataplane *dataplane, struct table *table);
 uint64_t dataplane_publish_links(struct dataplane *dataplane, struct links *links);
 
+/* As route_patch_table and route_take_spare. */
+int dataplane_patch_table(struct dataplane *dataplane, const struct table_patch *patch,
+			  uint32_t generation, uint64_t *publish_ns);
+struct table *dataplane_take_spare(struct dataplane *dataplane);
+
 struct egress_counters {
 	uint64_t packets_out; /* on the wire: a super-packet counts its segments */
 	uint64_t bytes_out;   /* from the IP header on, headers of super-packets once */

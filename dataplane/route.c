@@ -6,13 +6,14 @@
  *   store the pointer       [pub-1]  ->   load the pointer        [pub-2]
  *                                         use it
  *   wait for all readers    [grace-2] <-  quiescent or offline    [grace-1]
- *   destroy the old one
+ *   destroy the old one, or write it
  *
  * The control thread is not a reader. If it registers as one (a single-threaded program may), then
  * publishing is a quiescent state of its own: nothing it read before may be used after.
  */
 #include "dataplane/route.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -47,6 +48,9 @@ _Static_assert(__atomic_always_lock_free(sizeof(void *), 0), "pointers are publi
 struct routes {
 	_Alignas(64) struct table *table;
 	struct links *links;
+	/* The control thread's alone. */
+	_Alignas(64) struct table *spare; /* stripped; NULL: none */
+	bool spare_current;               /* it says what the table says */
 };
 
 struct routes *routes_create(void)
@@ -63,6 +67,7 @@ void routes_destroy(struct routes *routes)
 	if (!routes)
 		return;
 	table_destroy(routes->table);
+	table_destroy(routes->spare);
 	links_destroy(routes->links);
 	free(routes);
 }
@@ -77,7 +82,8 @@ static uint64_t now_ns(void)
 
 /*
  * [grace-2] Orders every reader's use of what was published before, up to its quiescent state
- * [grace-1], before what follows here: the destruction. Otherwise a reader would use freed memory.
+ * [grace-1], before what follows here: the destruction, or that the memory is written again.
+ * Otherwise a reader would use what is freed or half written.
  */
 static uint64_t wait_for_readers(uint64_t since_ns)
 {
@@ -99,8 +105,37 @@ uint64_t route_publish_table(struct routes *routes, struct table *table)
 	 */
 	__atomic_store_n(&routes->table, table, __ATOMIC_RELEASE);
 	waited_ns = wait_for_readers(start_ns);
-	table_destroy(old);
+	if (old) {
+		table_strip(old);
+		table_destroy(routes->spare);
+		routes->spare = old;
+		routes->spare_current = false;
+	}
 	return waited_ns;
+}
+
+struct table *route_take_spare(struct routes *routes)
+{
+	struct table *spare = routes->spare;
+
+	routes->spare = NULL;
+	return spare;
+}
+
+int route_patch_table(struct routes *routes, const struct table_patch *patch, uint32_t generation,
+		      uint64_t *publish_ns)
+{
+	bool replayable = routes->spare_current;
+	struct table *table;
+	int rc = table_patch_apply(patch, routes->table, generation, route_take_spare(routes),
+				   &replayable, &table);
+
+	if (rc < 0)
+		return rc;
+	*publish_ns = route_publish_table(routes, table);
+	if (replayable)
+		routes->spare_current = table_patch_replay(patch, routes->spare) == 0;
+	return 0;
 }
 
 uint64_t route_publish_links(struct routes *routes, struct links *links)

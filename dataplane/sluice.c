@@ -56,7 +56,8 @@ int sluice_load(struct sluice *s, const struct sluice_list *lists, unsigned coun
 				     .column = wrong.column};
 	memcpy(err->text, wrong.text, sizeof(err->text));
 	if (rc == 0)
-		rc = table_build(rules, count, default_egress, s->generation + 1, &table);
+		rc = table_rebuild(rules, count, default_egress, s->generation + 1,
+				   route_take_spare(s->routes), &table);
 	if (rc == 0) {
 		route_publish_table(s->routes, table);
 		s->generation++;

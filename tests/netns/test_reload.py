@@ -78,6 +78,125 @@ def test_hundred_reloads_lose_nothing(gateway):
         assert not captures[name].frames(dst=other)
 
 
+def edited(sluice):
+    """Name of each list with what edits made of it."""
+    return {x["name"]: (x["v4"], x["v6"], x["added"], x["removed"])
+            for x in sluice.json("list", "show")["lists"]}
+
+
+def test_edits_move_at_once_and_are_named(gateway):
+    """list add and del: one generation each; a reload goes back to the file."""
+    sluice = start(gateway)
+    stays = gateway.client.python(TcpSession, LISTED4)
+    moves = gateway.client.python(TcpSession, MOVING)
+    assert moves.seen.side == "exit"
+    done = sluice.ctl("list", "add", "listed", "45.5.52.0/22", "198.51.100.0/24", "2001:db8:9::/48")
+    assert "generation 2: 2 added, 1 there already" in done.stdout, done
+    with pytest.raises(ConnectionError):
+        moves.ask(b"over")
+        moves.ask(b"over")
+    assert gateway.client.python(TcpSession, MOVING).seen.side == "isp"
+    stays.ask(b"untouched")
+    assert edited(sluice) == {"listed": (2, 1, 2, 0)}
+    shown = sluice.ctl("list", "show").stdout
+    assert "+2" in shown and "REMOVED" not in shown, shown
+    why = sluice.ctl("get", MOVING).stdout
+    assert "listed (added): 45.5.52.0/22 is the longest prefix" in why, why
+    assert "listed.txt:1, list listed: 198.51.100.0/24" in sluice.ctl("get", LISTED4).stdout
+    flows = {f["destination"]: f for f in sluice.json("flow", "show")["flows"]}
+    assert flows[MOVING]["added"] and flows[MOVING]["prefix"] == "45.5.52.0/22"
+    assert flows[LISTED4]["line"] == 1 and flows[LISTED4]["file"].endswith("listed.txt")
+    shown = sluice.ctl("flow", "show").stdout
+    assert "listed.txt:1" in shown and "(added)" in shown, shown
+
+    assert "1 removed" in sluice.ctl("list", "del", "listed", "198.51.100.0/24").stdout
+    assert gateway.client.python(udp_ask, LISTED4).side == "exit"
+    assert edited(sluice) == {"listed": (1, 1, 2, 1)}
+    assert sluice.json("status")["generation"] == 3
+    assert "2 added, 1 removed prefixes dropped" in sluice.reload("listed").stdout
+    assert edited(sluice) == {"listed": (1, 0, 0, 0)}
+    assert gateway.client.python(udp_ask, LISTED4).side == "isp"
+    assert gateway.client.python(udp_ask, MOVING).side == "exit"
+
+
+def test_edits_come_by_stdin_and_file(gateway):
+    sluice = start(gateway)
+    with open(sluice.file("more.txt"), "w", encoding="utf-8") as f:
+        f.writelines(f"45.{i >> 8}.{i & 255}.0/24\n" for i in range(20000))
+    assert sluice.json("list", "add", "listed", "file", sluice.file("more.txt"))["added"] == 20000
+    assert edited(sluice) == {"listed": (20001, 0, 20000, 0)}
+    assert gateway.client.python(udp_ask, MOVING).side == "isp"
+    text = "# gone again\n45.5.52.0/24\n45.0.0.0-45.0.1.255\n"
+    done = sluice.ctl("list", "d", "listed", "45.6.0.0/24", "-", check=False, input=text)
+    assert done.returncode == 4 and "45.0.0.0/23 is not in list 'listed'" in done.stderr, done
+    done = sluice.ctl("list", "d", "listed", "45.6.0.0/24", "-", input="45.5.52.0/24\n")
+    assert "generation 3: 2 removed" in done.stdout, done
+    assert gateway.client.python(udp_ask, MOVING).side == "exit"
+    many = "".join(f"10.{i >> 8}.{i & 255}.0/24\n" for i in range(16001))
+    done = sluice.ctl("list", "add", "listed", "-", check=False, input=many)
+    assert done.returncode == 1 and "file PATH" in done.stderr, done
+    assert sluice.json("status")["generation"] == 3
+
+
+@pytest.mark.parametrize("words, status, says", [
+    (("add", "listed", "45.5.52.0/22", "45.5.52.0/33"), 1, "length 33 is past 32"),
+    (("add", "listed", "45.5.52.0/22", "nonsense"), 1, "not a prefix: 'nonsense'"),
+    (("add", "listed", "45.5.52.0/22", "#"), 1, "not a prefix: '#'"),
+    (("add", "nosuch", "45.5.52.0/22"), 4, "no list is named 'nosuch'"),
+    (("del", "listed", "198.51.100.0/24", "45.5.52.0/22"), 4, "45.5.52.0/22 is not in list"),
+    (("del", "listed", "198.51.100.0/25"), 4, "198.51.100.0/25 is not in list"),
+    (("add", "listed"), 1, "needs a NAME and a PREFIX"),
+    (("add", "listed", "file", "nosuch.txt"), 1, "nosuch.txt"),
+    (("add", "listed", "file", "broken.txt"), 2, "broken.txt:2:1: not a prefix: 'x'"),
+])
+def test_bad_edit_changes_nothing(gateway, words, status, says):
+    sluice = Sluice(gateway.gw, conf(), files={**LISTS, "broken.txt": "45.5.52.0/22\nx\n"})
+    words = [sluice.file(w) if w == "broken.txt" else w for w in words]
+    done = sluice.ctl("list", *words, check=False)
+    assert done.returncode == status and says in done.stderr, done
+    assert sluice.json("status")["generation"] == 1
+    assert edited(sluice) == {"listed": (1, 0, 0, 0)}
+    assert gateway.client.python(udp_ask, LISTED4).side == "isp"
+    assert gateway.client.python(udp_ask, MOVING).side == "exit"
+
+
+def test_hundreds_of_edits_lose_nothing(gateway):
+    """Prefixes come and go beside those that datagrams go to, inside them and round them."""
+    sluice = start(gateway, queues=2)
+    captures = links(gateway)
+    asked, wrong = {"isp": 0, "exit": 0}, []
+    stop = threading.Event()
+
+    def ask(address, side):
+        while not stop.is_set():
+            seen = gateway.client.python(udp_ask, address, timeout=5)
+            asked[side] += 1
+            if seen.side != side:
+                wrong.append(seen)
+
+    threads = [threading.Thread(target=ask, args=a) for a in ((LISTED4, "isp"), (OTHER4, "exit"))]
+    for thread in threads:
+        thread.start()
+    edits = (("add", "198.51.100.0/25"), ("add", "45.5.52.0/22", "198.51.100.128/25"),
+             ("del", "198.51.100.0/24"), ("add", "198.51.100.0/24"), ("add", "198.51.0.0/16"),
+             ("del", "198.51.100.0/25", "198.51.100.0/24"), ("add", "198.51.100.0/24"),
+             ("del", "198.51.0.0/16", "45.5.52.0/22", "198.51.100.128/25"))
+    try:
+        for i in range(240):
+            verb, *prefixes = edits[i % len(edits)]
+            sluice.ctl("list", verb, "listed", *prefixes)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert sluice.json("status")["generation"] == 241
+    assert not wrong
+    for name, address, other in (("isp", LISTED4, OTHER4), ("exit", OTHER4, LISTED4)):
+        assert asked[name] > 50
+        assert len(captures[name].frames(dst=address)) == asked[name], "one was lost or sent twice"
+        assert not captures[name].frames(dst=other)
+
+
 @pytest.mark.parametrize("text, place", [
     ("198.51.100.0/24\n45.5.52.0/33\n", "listed.txt:2:"),
     ("nonsense\n", "listed.txt:1:1"),
