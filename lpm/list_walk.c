@@ -76,6 +76,44 @@ size_t list_entries_find(const struct list_entries *entries, size_t begin, size_
 	return find6(entries->entries, begin, end, addr, len);
 }
 
+/* Whether entry i stands before (addr, len). */
+static bool stands_before(const struct list_entries *entries, size_t i, struct addr6 addr,
+			  unsigned len)
+{
+	struct list_item item = list_entries_at(entries, i);
+
+	return addr6_less(item.addr, addr) || (addr6_equal(item.addr, addr) && item.len < len);
+}
+
+/* As list_entries_find, where the place is likely to be near the beginning. */
+static size_t find_forward(const struct list_entries *entries, size_t begin, struct addr6 addr,
+			   unsigned len)
+{
+	size_t step = 1;
+
+	while (step < entries->count - begin &&
+	       stands_before(entries, begin + step - 1, addr, len)) {
+		begin += step;
+		step *= 2;
+	}
+	if (step > entries->count - begin)
+		step = entries->count - begin;
+	return list_entries_find(entries, begin, begin + step, addr, len);
+}
+
+/* The same, near the end. */
+static size_t find_backward(const struct list_entries *entries, size_t end, struct addr6 addr,
+			    unsigned len)
+{
+	size_t step = 1;
+
+	while (step < end && !stands_before(entries, end - step, addr, len)) {
+		end -= step;
+		step *= 2;
+	}
+	return list_entries_find(entries, end > step ? end - step : 0, end, addr, len);
+}
+
 bool list_entries_equal(const struct list_entries *entries, size_t i, struct addr6 addr,
 			unsigned len)
 {
@@ -120,6 +158,13 @@ void list_walk_start_at(struct list_walk *walk, const struct list *list, unsigne
 	find_stop(walk);
 }
 
+void list_walk_skip(struct list_walk *walk, struct addr6 addr, unsigned len)
+{
+	walk->at = find_forward(&walk->base, walk->at, addr, len);
+	walk->edit = find_forward(&walk->edits, walk->edit, addr, len);
+	find_stop(walk);
+}
+
 /* Take the next edit, and the entry that it stands for. Returns false behind the last. */
 static bool take_edit(struct list_walk *walk, struct list_item *out)
 {
@@ -131,20 +176,33 @@ static bool take_edit(struct list_walk *walk, struct list_item *out)
 	return true;
 }
 
-bool list_walk_next(struct list_walk *walk, struct list_item *out)
+bool list_walk_next_until(struct list_walk *walk, struct addr6 last, struct list_item *out)
 {
-	while (walk->at == walk->stop) {
-		struct list_item edit;
+	struct list_item item;
 
-		if (!take_edit(walk, &edit))
+	while (walk->at == walk->stop) {
+		if (walk->edit == walk->edits.count)
 			return false;
-		if (edit.line == LIST_LINE_GONE)
+		item = list_entries_at(&walk->edits, walk->edit);
+		if (addr6_less(last, item.addr))
+			return false;
+		take_edit(walk, &item);
+		if (item.line == LIST_LINE_GONE)
 			continue;
-		*out = edit;
+		*out = item;
 		return true;
 	}
-	*out = list_entries_at(&walk->base, walk->at++);
+	item = list_entries_at(&walk->base, walk->at);
+	if (addr6_less(last, item.addr))
+		return false;
+	walk->at++;
+	*out = item;
 	return true;
+}
+
+bool list_walk_next(struct list_walk *walk, struct list_item *out)
+{
+	return list_walk_next_until(walk, (struct addr6){UINT64_MAX, UINT64_MAX}, out);
 }
 
 const struct list4_entry *list_walk_span4(struct list_walk *walk, size_t *count)
@@ -213,9 +271,9 @@ static bool match_before(const struct list_entries *entries, size_t *end, struct
 		if (common < min_len)
 			return false;
 		mask = mask6(common);
-		*end = list_entries_find(entries, 0, *end,
-					 (struct addr6){addr.hi & mask.hi, addr.lo & mask.lo},
-					 common + 1);
+		*end = find_backward(entries, *end,
+				     (struct addr6){addr.hi & mask.hi, addr.lo & mask.lo},
+				     common + 1);
 	}
 	return false;
 }

@@ -53,8 +53,14 @@ void list_walk_start(struct list_walk *walk, const struct list *list, unsigned v
 void list_walk_start_at(struct list_walk *walk, const struct list *list, unsigned version,
 			struct addr6 addr, unsigned len);
 
+/* Go on from the first prefix that is not before (addr, len), which lies ahead. */
+void list_walk_skip(struct list_walk *walk, struct addr6 addr, unsigned len);
+
 /* Returns false at the end. */
 bool list_walk_next(struct list_walk *walk, struct list_item *out);
+
+/* The same for prefixes that start at last or before. */
+bool list_walk_next_until(struct list_walk *walk, struct addr6 last, struct list_item *out);
 
 /*
  * The next IPv4 entries that lie next to each other in memory: all of them if the list was never
@@ -72,7 +78,7 @@ bool list_has(const struct list *list, unsigned version, struct addr6 addr, unsi
 /*
  * The longest prefix that holds the address, of those which the walk has left behind.
  *
- * walk:    only started (list_walk_start_at)
+ * walk:    only started (list_walk_start_at), or skipped
  * Returns: false if there is none of at least min_len bits; *out is then lost
  */
 bool list_walk_cover(const struct list_walk *walk, struct addr6 addr, unsigned min_len,

@@ -45,8 +45,7 @@ static bool load_next(struct merge *merge, struct merge_cursor *cursor)
 {
 	struct list_item item;
 
-	if (!list_walk_next(&merge->walks[cursor->rule], &item) ||
-	    addr6_less(merge->last, item.addr))
+	if (!list_walk_next_until(&merge->walks[cursor->rule], merge->last, &item))
 		return false;
 	cursor->addr = item.addr;
 	cursor->len = item.len;
@@ -100,6 +99,7 @@ static void make_heap(struct merge *merge)
 void merge_start(struct merge *merge, unsigned version)
 {
 	merge->last = (struct addr6){UINT64_MAX, UINT64_MAX};
+	merge->inside = 0;
 	merge->count = 0;
 	for (unsigned i = 0; i < merge->rule_count; i++) {
 		list_walk_start(&merge->walks[i], merge->rules[i].list, version);
@@ -110,16 +110,22 @@ void merge_start(struct merge *merge, unsigned version)
 
 uint16_t merge_start_inside(struct merge *merge, unsigned version, struct addr6 addr, unsigned len)
 {
+	/* The walks have taken nothing behind the last prefix. */
+	bool again = merge->inside == version && addr6_less(merge->last, addr);
 	uint16_t verdict = LPM_NONE;
 	unsigned min_len = 0; /* of what is longer than those seen */
 
 	merge->last = addr6_last(addr, len);
+	merge->inside = version;
 	merge->count = 0;
 	for (unsigned i = 0; i < merge->rule_count; i++) {
 		struct list_walk *walk = &merge->walks[i];
 		struct list_item outer;
 
-		list_walk_start_at(walk, merge->rules[i].list, version, addr, len);
+		if (again)
+			list_walk_skip(walk, addr, len);
+		else
+			list_walk_start_at(walk, merge->rules[i].list, version, addr, len);
 		if (list_walk_cover(walk, addr, min_len, &outer)) {
 			min_len = outer.len + 1U;
 			verdict = (uint16_t)(i + 1);

@@ -21,6 +21,7 @@ struct merge_cursor {
 struct merge {
 	const struct table_rule *rules;
 	unsigned rule_count;
+	unsigned inside;           /* version, if the walk is one of merge_start_inside */
 	struct addr6 last;         /* no prefix starts behind it */
 	struct list_walk *walks;   /* of each rule's list, behind its cursor */
 	struct merge_cursor *heap; /* count of them */
@@ -35,7 +36,8 @@ void merge_fini(struct merge *merge);
 void merge_start(struct merge *merge, unsigned version);
 
 /*
- * Start a walk over a prefix and those inside it.
+ * Start a walk over a prefix and those inside it. Cheaper if the one before it was like that too,
+ * of a prefix that lies before, and has come to its end.
  *
  * Returns: the verdict of the longest prefix that holds it and is shorter, or LPM_NONE
  */

@@ -19,7 +19,7 @@ enum {
 	/* Work that takes as long as a build, in prefixes that are swept: */
 	WORK_MIN = 4096,  /* however few there are */
 	WORK_SHARE = 4,   /* a quarter of them all */
-	STRETCH_WORK = 8, /* of the search for a stretch in a list */
+	STRETCH_WORK = 4, /* of the search for a stretch in a list */
 };
 
 struct table_patch {
