@@ -105,7 +105,7 @@ static int edit(struct daemon *d, enum list_edit kind, const json_t *params, jso
 	const char *name = json_string_value(json_object_get(params, "name"));
 	struct load_error wrong;
 	struct edit_report r;
-	struct list *change;
+	struct list *change = NULL;
 	int rc;
 
 	if (!name)

@@ -20,6 +20,7 @@ enum {
 	WORK_MIN = 4096,  /* however few there are */
 	WORK_SHARE = 4,   /* a quarter of them all */
 	STRETCH_WORK = 4, /* of the search for a stretch in a list */
+	COPY_MIN = 50000, /* prefixes; a smaller table is built sooner than copied */
 };
 
 struct table_patch {
@@ -351,27 +352,38 @@ int table_patch_replay(const struct table_patch *patch, struct table *spare)
 	return lpm6_patch(spare->v6, patch->runs6, patch->run_count6);
 }
 
+/* Make a spare say what the table of the patch will say; *spare is NULL if there is no memory. */
+static int patch_spare(const struct table_patch *patch, const struct table *table,
+		       struct table **spare, bool current)
+{
+	int rc = 0;
+
+	if (*spare == NULL) {
+		*spare = calloc(1, sizeof(**spare));
+		current = false;
+	}
+	if (*spare == NULL)
+		return -ENOMEM;
+	if (!current)
+		rc = copy_lookups(table, *spare);
+	return rc == 0 ? table_patch_replay(patch, *spare) : rc;
+}
+
 int table_patch_apply(const struct table_patch *patch, const struct table *table,
 		      uint32_t generation, struct table *spare, bool *replayable,
 		      struct table **out)
 {
 	uint16_t default_egress = table->verdicts[0].egress;
+	bool current = spare != NULL && *replayable;
+	bool small = !current && table->count4 + table->count6 < COPY_MIN;
 	struct table *patched;
-	int rc = patch->whole ? -ENOSPC : 0;
 
-	if (rc == 0 && spare == NULL) {
-		spare = calloc(1, sizeof(*spare));
-		*replayable = false;
-	}
-	if (rc == 0 && spare != NULL && !*replayable)
-		rc = copy_lookups(table, spare);
-	if (rc == 0 && spare != NULL)
-		rc = table_patch_replay(patch, spare);
-	if (rc != 0 || spare == NULL) {
-		*replayable = false;
+	*replayable = !patch->whole;
+	if (*replayable && !small)
+		*replayable = patch_spare(patch, table, &spare, current) == 0;
+	if (!*replayable || small)
 		return table_rebuild(patch->rules, patch->rule_count, default_egress, generation,
 				     spare, out);
-	}
 	patched = table_create_shell(patch->rules, patch->rule_count, default_egress, generation);
 	if (patched == NULL) {
 		table_destroy(spare);
@@ -383,7 +395,6 @@ int table_patch_apply(const struct table_patch *patch, const struct table *table
 	patched->count6 = patch->count6;
 	patched->clashes = patch->clashes;
 	table_destroy(spare);
-	*replayable = true;
 	*out = patched;
 	return 0;
 }
