@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lpm/addr6.h"
+#include "lpm/list_edit.h"
 
 enum {
 	DEPTH_MAX = 1 + 129, /* the default, and a prefix of each length */
@@ -37,8 +38,9 @@ struct key {
 /* A rule's list, and how far it has been walked. */
 struct leaf {
 	const struct list *list;
-	size_t entry;     /* that is in the tree */
-	struct key ahead; /* the one behind it: read before it is needed, for memory is slow */
+	struct list *settled; /* the list, if it is this leaf's own */
+	size_t entry;         /* that is in the tree */
+	struct key ahead;     /* the one behind it: read before it is needed, for memory is slow */
 	uint16_t egress;
 };
 
@@ -375,6 +377,23 @@ static void add_leaves(struct walk *walk, const struct diff_side *side)
 	}
 }
 
+/* Entries are counted by their index: lists that were edited become lists without edits. */
+static int settle_lists(struct walk *walk)
+{
+	for (unsigned i = 0; i < walk->count; i++) {
+		struct leaf *leaf = &walk->leaves[i];
+		int rc;
+
+		if (leaf->list->edit_count4 + leaf->list->edit_count6 == 0)
+			continue;
+		rc = list_settle(leaf->list, &leaf->settled);
+		if (rc != 0)
+			return rc;
+		leaf->list = leaf->settled;
+	}
+	return 0;
+}
+
 int diff_rules(const struct diff_side *before, const struct diff_side *after, unsigned egress_count,
 	       unsigned family, const struct diff_watcher *watcher, struct diff *out)
 {
@@ -401,6 +420,9 @@ int diff_rules(const struct diff_side *before, const struct diff_side *after, un
 	add_leaves(&walk, before);
 	walk.first_after = walk.count;
 	add_leaves(&walk, after);
+	rc = settle_lists(&walk);
+	if (rc != 0)
+		goto out;
 	for (unsigned version = 4; version <= 6; version += 2) {
 		if (family != 0 && family != version)
 			continue;
@@ -411,6 +433,8 @@ int diff_rules(const struct diff_side *before, const struct diff_side *after, un
 	diff = (struct diff){0};
 	rc = 0;
 out:
+	for (unsigned i = 0; i < walk.count; i++)
+		list_unref(walk.leaves[i].settled);
 	diff_fini(&diff);
 	free(winners);
 	free(walk.losers);

@@ -149,8 +149,7 @@ static int write_whole(const struct list *list, unsigned version, struct writer 
 	return 0;
 }
 
-/* The same list with entries of its own and no edits. */
-static int merge_edits(const struct list *list, struct list **out)
+int list_settle(const struct list *list, struct list **out)
 {
 	struct list *merged = list_create(list->name, list->file);
 	struct writer v4 = {0}, v6 = {0};
@@ -255,7 +254,7 @@ int list_edit(struct list *list, const struct list *change, enum list_edit edit,
 	if (edited == NULL || difference == NULL)
 		goto out;
 	if (too_many_edits(edited)) {
-		rc = merge_edits(edited, &merged);
+		rc = list_settle(edited, &merged);
 		if (rc != 0)
 			goto out;
 		list_unref(edited);

@@ -34,4 +34,13 @@ enum {
 int list_edit(struct list *list, const struct list *change, enum list_edit edit, struct list **out,
 	      struct list **changed, struct prefix *missing);
 
+/*
+ * Make the same list with all of its prefixes in v4 and v6, and no edits. No reference is counted
+ * but the new one's, so any thread may call as long as the list stays.
+ *
+ * out:    one reference, the caller's
+ * Errors: -ENOMEM
+ */
+int list_settle(const struct list *list, struct list **out);
+
 #endif

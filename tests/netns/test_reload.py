@@ -113,6 +113,8 @@ def test_edits_move_at_once_and_are_named(gateway):
     assert gateway.client.python(udp_ask, LISTED4).side == "exit"
     assert edited(sluice) == {"listed": (1, 1, 2, 1)}
     assert sluice.json("status")["generation"] == 3
+    diff = sluice.json("diff")
+    assert [diff["v4"]["added"], diff["v4"]["removed"], diff["v6"]["removed"]] == [1, 1, 1], diff
     assert "2 added, 1 removed prefixes dropped" in sluice.reload("listed").stdout
     assert edited(sluice) == {"listed": (1, 0, 0, 0)}
     assert gateway.client.python(udp_ask, LISTED4).side == "isp"
