@@ -35,17 +35,23 @@ static struct lpm4_route key_route(uint64_t key)
 	};
 }
 
-/* Which comes next is as good as random: chosen without a branch. */
+/*
+ * Which comes next is as good as random: chosen without a branch. What may come after it is loaded
+ * before that is known, so that no step waits for a load.
+ */
 static void merge_pair(const uint64_t *a, size_t a_count, const uint64_t *b, size_t b_count,
 		       uint64_t *out)
 {
 	const uint64_t *a_end = a + a_count, *b_end = b + b_count;
+	uint64_t x = *a, y = *b;
 
 	while (a < a_end && b < b_end) {
-		uint64_t x = *a, y = *b;
+		uint64_t x_next = a[1], y_next = b[1];
 		bool first = x < y;
 
 		*out++ = first ? x : y;
+		x = first ? x_next : x;
+		y = first ? y : y_next;
 		a += first;
 		b += !first;
 	}
@@ -125,10 +131,11 @@ int merge4_rules(const struct table_rule *rules, unsigned n, struct merge4 *out)
 	}
 	bounds[n] = count;
 	if (count < SIZE_MAX / (2 * sizeof(*keys)))
-		keys = malloc((2 * count + 1) * sizeof(*keys)); /* twice, and never none */
+		keys = malloc((2 * count + 1) * sizeof(*keys)); /* twice, and one more */
 	merge.routes = malloc((count + 1) * sizeof(*merge.routes));
 	if (keys == NULL || merge.routes == NULL)
 		goto out;
+	keys[count] = keys[2 * count] = 0; /* read too far, and not used */
 	for (unsigned i = 0; i < n; i++)
 		write_keys(rules[i].list, i, keys + bounds[i]);
 	settle(rules, merge_parts(keys, keys + count, bounds, n), count, &merge);
