@@ -1,9 +1,9 @@
 /*
  * The only maker of IPv4 tables.
  *
- * Routes come sorted by (addr, len), so a prefix stands before those inside it and one sweep with a
- * stack of open prefixes turns them into runs: neighbouring stretches of one verdict, in order and
- * without holes. A table is then laid out run by run; nothing is ever inserted.
+ * Routes come sorted by (addr, len), so a prefix stands before those inside it: painted one over
+ * the other in this order, the longest stays. A prefix is a power of two of entries and begins at a
+ * multiple of it, so it is part of one word or so many whole ones.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -15,51 +15,65 @@
 #include "lpm/pages.h"
 
 enum {
-	NESTING_MAX = 33, /* lengths 0..32 */
-	SMALL_PAGE_LOG2 = 12,
-	HUGE_FROM = 4, /* if so much of a table is written, small pages cost more: a quarter */
+	REGION_LOG2 = 13, /* /24s of a region: where entries have 4 bits, a small page */
+	REGIONS = LPM4_FIRST >> REGION_LOG2,
+	HUGE_FROM = REGIONS / 4, /* if so many are written, small pages cost more */
 };
 
-#define ADDRS4 (UINT64_C(1) << 32)
+/* What a table will need. */
+struct need4 {
+	unsigned width_log2;
+	size_t groups;  /* at most */
+	size_t regions; /* to be written, at most */
+};
 
-static bool verdict_ok(unsigned verdict)
+/*
+ * Look at all routes once. used tells which verdicts occur; it has to be zero.
+ *
+ * Errors: -EINVAL
+ */
+static int survey4(const struct lpm4_route *routes, size_t n, uint16_t used[LPM_VERDICT_MAX + 1],
+		   struct need4 *out)
 {
-	return verdict != LPM_NONE && verdict <= LPM_VERDICT_MAX;
-}
+	uint32_t group = UINT32_MAX, region = UINT32_MAX;
+	struct need4 need = {0};
+	uint64_t last = 0; /* one more than the key before */
 
-static int check4(const struct lpm4_route *routes, size_t n)
-{
 	for (size_t i = 0; i < n; i++) {
-		const struct lpm4_route *route = &routes[i];
-		const struct lpm4_route *before = i > 0 ? route - 1 : NULL;
+		uint32_t addr = routes[i].addr, block = addr >> 8;
+		unsigned len = routes[i].len, verdict = routes[i].verdict;
+		uint64_t key = (uint64_t)addr << 8 | len;
 
-		if (route->len > 32 || (route->addr & ~mask4(route->len)) != 0)
+		if (len > 32 || ((uint64_t)addr << len & UINT32_MAX) != 0 || key < last)
 			return -EINVAL;
-		if (!verdict_ok(route->verdict))
+		if (verdict == LPM_NONE || verdict > LPM_VERDICT_MAX)
 			return -EINVAL;
-		if (before != NULL && (before->addr > route->addr ||
-				       (before->addr == route->addr && before->len >= route->len)))
-			return -EINVAL;
+		last = key + 1;
+		used[verdict] = 1;
+		need.regions += block >> REGION_LOG2 != region;
+		region = block >> REGION_LOG2;
+		if (len < 24 - REGION_LOG2)
+			need.regions += (LPM4_FIRST >> len) >> REGION_LOG2;
+		if (len > 24 && block != group) {
+			group = block;
+			need.groups++;
+		}
 	}
+	*out = need;
 	return 0;
 }
 
-/* What an IPv4 table will need. */
-struct need4 {
-	unsigned width_log2;
-	size_t groups;      /* at most */
-	size_t first_bytes; /* of the first level to be written, in whole pages, at most */
-};
-
-/* Number the verdicts that occur, in their order; code_of is zero, as the code of LPM_NONE. */
-static unsigned number_codes(const struct lpm4_route *routes, size_t n,
-			     uint16_t code_of[LPM_VERDICT_MAX + 1])
+/*
+ * Number the verdicts that are used, in their order.
+ *
+ * code_of: ones for these, zeros for others; then their codes
+ * Returns how wide entries must be
+ */
+static unsigned number_codes(uint16_t code_of[LPM_VERDICT_MAX + 1])
 {
 	unsigned width_log2 = LPM4_WIDTH_LOG2_MIN;
 	uint16_t codes = 1;
 
-	for (size_t i = 0; i < n; i++)
-		code_of[routes[i].verdict] = 1;
 	for (unsigned verdict = 1; verdict <= LPM_VERDICT_MAX; verdict++) {
 		if (code_of[verdict] != 0)
 			code_of[verdict] = codes++;
@@ -71,159 +85,135 @@ static unsigned number_codes(const struct lpm4_route *routes, size_t n,
 	return width_log2;
 }
 
-static struct need4 survey4(const struct lpm4_route *routes, size_t n, unsigned width_log2)
+/*
+ * A table with room for so many groups, made of the spare one's memory if that suits: then both
+ * levels hold anything, else zeros. The spare one is taken, whatever happens.
+ */
+static struct lpm4 *provide4(struct lpm4 *spare, unsigned width_log2, bool huge, size_t groups)
 {
-	struct need4 need = {.width_log2 = width_log2};
-	unsigned page_log2 = SMALL_PAGE_LOG2 + 3 - width_log2; /* entries of a page */
-	uint32_t group = UINT32_MAX, page = UINT32_MAX;
+	struct lpm4 *table = spare;
 
-	for (size_t i = 0; i < n; i++) {
-		uint32_t block = routes[i].addr >> 8;
-		size_t blocks = routes[i].len < 24 ? (size_t)1 << (24 - routes[i].len) : 1;
-
-		if (routes[i].len > 24 && block != group) {
-			group = block;
-			need.groups++;
-		}
-		if (blocks >> page_log2 != 0) {
-			need.first_bytes += blocks >> page_log2 << SMALL_PAGE_LOG2;
-		} else if (block >> page_log2 != page) {
-			page = block >> page_log2;
-			need.first_bytes += (size_t)1 << SMALL_PAGE_LOG2;
-		}
+	if (table != NULL && (table->width_log2 != width_log2 || table->huge != huge)) {
+		lpm4_destroy(table);
+		table = NULL;
 	}
-	return need;
-}
-
-/* Huge pages are asked for where small ones would be written all over. */
-static struct lpm4 *create4(struct need4 need)
-{
-	struct lpm4 *table = calloc(1, sizeof(*table));
-
-	if (table == NULL)
-		return NULL;
-	table->width_log2 = need.width_log2;
-	table->first_bytes = ((size_t)LPM4_FIRST << need.width_log2) / 8;
-	table->first =
-		pages_map(table->first_bytes, need.first_bytes >= table->first_bytes / HUGE_FROM);
-	if (table->first == NULL)
-		goto destroy;
-	if (need.groups > 0) {
-		size_t bytes = need.groups * ((LPM4_GROUP << need.width_log2) / 8);
-
-		table->ranks_bytes = LPM4_FIRST / LPM4_RANK * sizeof(*table->ranks);
-		table->ranks = pages_map(table->ranks_bytes,
-					 need.groups << SMALL_PAGE_LOG2 >= table->ranks_bytes);
-		table->groups_bytes = pages_round(bytes);
-		table->groups = pages_map(table->groups_bytes, bytes >= PAGES_ALIGN);
-		if (table->ranks == NULL || table->groups == NULL)
+	if (table == NULL) {
+		table = calloc(1, sizeof(*table));
+		if (table == NULL)
+			return NULL;
+		table->width_log2 = width_log2;
+		table->huge = huge;
+		table->first_bytes = ((size_t)LPM4_FIRST << width_log2) / 8;
+		table->first = pages_map(table->first_bytes, huge);
+		if (table->first == NULL)
 			goto destroy;
+		pages_populate(table->first, table->first_bytes);
 	}
+	if (groups == 0)
+		groups4_drop(table);
+	else if (groups4_provide(table, groups) != 0)
+		goto destroy;
 	return table;
 destroy:
 	lpm4_destroy(table);
 	return NULL;
 }
 
-/* Make the group of a block unless it is there. Runs come in order, so it is the last one. */
-static void open_group(struct lpm4 *table, uint32_t block)
+static void clear4(struct lpm4 *table)
 {
-	struct lpm4_rank *rank = &table->ranks[block / LPM4_RANK];
-	uint32_t mark = UINT32_C(1) << block % LPM4_RANK;
-
-	if ((rank->marks & mark) != 0)
-		return;
-	if (rank->marks == 0)
-		rank->base = (uint32_t)table->group_count;
-	rank->marks |= mark;
-	table->group_count++;
-	lpm4_fill(table->first, block, (size_t)block + 1, lpm4_code_mask(table->width_log2),
-		  table->width_log2);
+	pages_clear(table->first, table->first_bytes);
+	if (table->ranks != NULL)
+		pages_clear(table->ranks, table->ranks_bytes);
 }
 
-/* A stretch of addresses that share a code; end is the first behind it. */
-struct run4 {
-	uint64_t begin;
-	uint64_t end;
-	uint32_t code;
-};
-
-/* The part of a run that lies in one block, of which it is not the whole. */
-static void lay_part(struct lpm4 *table, uint64_t begin, uint64_t end, uint32_t code)
+/*
+ * Set the entries of a prefix: 1 << count_log2 of them, and index is a multiple of it. The pattern
+ * is lpm4_pattern's: to make it anew costs a division.
+ */
+static inline void paint(uint32_t *words, size_t index, unsigned count_log2, uint32_t pattern,
+			 unsigned width_log2)
 {
+	unsigned per_word_log2 = 5 - width_log2;
+	uint32_t *word = &words[index >> per_word_log2];
+
+	if (count_log2 >= per_word_log2) {
+		for (size_t i = 0; i < (size_t)1 << (count_log2 - per_word_log2); i++)
+			word[i] = pattern;
+	} else {
+		unsigned shift = (unsigned)(index & ((1U << per_word_log2) - 1)) << width_log2;
+		uint32_t mask = ((UINT32_C(1) << (1U << count_log2 << width_log2)) - 1) << shift;
+
+		*word = (*word & ~mask) | (pattern & mask);
+	}
+}
+
+static void paint_block(struct lpm4 *table, uint32_t block, uint32_t code)
+{
+	paint(table->first, block, 0, lpm4_pattern(code, table->width_log2), table->width_log2);
+}
+
+/* The last group is finished: end it if it could as well be an entry. */
+static void fold_last(struct lpm4 *table, uint32_t block)
+{
+	uint32_t code;
+
+	if (table->group_count == 0)
+		return;
+	code = lpm4_load(table->groups, (table->group_count - 1) * LPM4_GROUP, table->width_log2);
+	if (!groups4_uniform(table, table->group_count - 1, code))
+		return;
+	paint_block(table, block, code);
+	table->ranks[block / LPM4_RANK].marks &= ~(UINT32_C(1) << block % LPM4_RANK);
+	table->group_count--;
+}
+
+/* A prefix inside a block. Blocks come in order, so its group is the last one or the next. */
+static void paint_long(struct lpm4 *table, const struct lpm4_route *route, uint32_t pattern,
+		       uint32_t *last_block)
+{
+	uint32_t block = route->addr / LPM4_GROUP;
+	uint32_t around = lpm4_load(table->first, block, table->width_log2);
 	size_t group;
 
-	open_group(table, (uint32_t)(begin / LPM4_GROUP));
-	group = (table->group_count - 1) * LPM4_GROUP;
-	begin %= LPM4_GROUP;
-	end = (end - 1) % LPM4_GROUP + 1;
-	lpm4_fill(table->groups, group + begin, group + end, code, table->width_log2);
+	if (around != lpm4_code_mask(table->width_log2)) {
+		struct lpm4_rank *rank = &table->ranks[block / LPM4_RANK];
+
+		fold_last(table, *last_block);
+		*last_block = block;
+		if (rank->marks == 0)
+			rank->base = (uint32_t)table->group_count;
+		rank->marks |= UINT32_C(1) << block % LPM4_RANK;
+		paint(table->groups, table->group_count * LPM4_GROUP, 8,
+		      lpm4_pattern(around, table->width_log2), table->width_log2);
+		table->group_count++;
+		paint_block(table, block, lpm4_code_mask(table->width_log2));
+	}
+	group = table->group_count - 1;
+	paint(table->groups, group * LPM4_GROUP + route->addr % LPM4_GROUP, 32U - route->len,
+	      pattern, table->width_log2);
 }
 
-static inline void lay4(struct lpm4 *table, const struct run4 *run)
+static void paint_all(struct lpm4 *table, const struct lpm4_route *routes, size_t n,
+		      const uint16_t *code_of)
 {
-	uint64_t begin = run->begin, end = run->end, whole;
-
-	if (run->code == 0)
-		return; /* it is there already; an untouched page costs nothing */
-	if (begin % LPM4_GROUP != 0) {
-		uint64_t stop = (begin | (LPM4_GROUP - 1)) + 1;
-
-		if (stop > end)
-			stop = end;
-		lay_part(table, begin, stop, run->code);
-		begin = stop;
-	}
-	whole = end & ~(uint64_t)(LPM4_GROUP - 1);
-	if (begin < whole) {
-		lpm4_fill(table->first, begin / LPM4_GROUP, whole / LPM4_GROUP, run->code,
-			  table->width_log2);
-		begin = whole;
-	}
-	if (begin < end)
-		lay_part(table, begin, end, run->code);
-}
-
-/* Append the stretch up to end to the run, or lay the run and start another. */
-static inline void extend4(struct lpm4 *table, struct run4 *run, uint64_t end, uint32_t code)
-{
-	if (end <= run->end)
-		return;
-	if (run->code != code) {
-		lay4(table, run);
-		run->begin = run->end;
-		run->code = code;
-	}
-	run->end = end;
-}
-
-static void sweep4(struct lpm4 *table, const struct lpm4_route *routes, size_t n,
-		   const uint16_t *code_of)
-{
-	/* What no prefix covers is the outermost, and never closed. */
-	struct run4 open[NESTING_MAX + 1] = {{.end = ADDRS4}};
-	struct run4 run = {0};
-	unsigned depth = 0;
+	unsigned width_log2 = table->width_log2;
+	uint32_t ones = lpm4_pattern(1, width_log2), last_block = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t addr = routes[i].addr;
+		uint32_t pattern = ones * code_of[routes[i].verdict];
 
-		for (; open[depth].end <= addr; depth--)
-			extend4(table, &run, open[depth].end, open[depth].code);
-		extend4(table, &run, addr, open[depth].code);
-		open[++depth] = (struct run4){
-			.end = addr + (UINT64_C(1) << (32 - routes[i].len)),
-			.code = code_of[routes[i].verdict],
-		};
+		if (routes[i].len <= 24)
+			paint(table->first, routes[i].addr / LPM4_GROUP, 24U - routes[i].len,
+			      pattern, width_log2);
+		else
+			paint_long(table, &routes[i], pattern, &last_block);
 	}
-	for (; depth > 0; depth--)
-		extend4(table, &run, open[depth].end, open[depth].code);
-	extend4(table, &run, ADDRS4, 0);
-	lay4(table, &run);
+	fold_last(table, last_block);
 }
 
 static void set_verdicts(struct lpm4 *table, const uint16_t *code_of)
 {
+	memset(table->verdicts, 0, sizeof(table->verdicts));
 	if (table->width_log2 == LPM4_WIDTH_LOG2_MAX)
 		return;
 	for (unsigned verdict = 1; verdict <= LPM_VERDICT_MAX; verdict++) {
@@ -236,28 +226,26 @@ static void set_verdicts(struct lpm4 *table, const uint16_t *code_of)
 int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 *spare, struct lpm4 **out)
 {
 	uint16_t code_of[LPM_VERDICT_MAX + 1] = {0};
+	struct need4 need;
 	struct lpm4 *table;
-	unsigned width_log2;
 	int rc;
 
-	lpm4_destroy(spare);
-	rc = check4(routes, n);
-	if (rc != 0)
+	rc = survey4(routes, n, code_of, &need);
+	if (rc != 0) {
+		lpm4_destroy(spare);
 		return rc;
-	width_log2 = number_codes(routes, n, code_of);
-	table = create4(survey4(routes, n, width_log2));
+	}
+	need.width_log2 = number_codes(code_of);
+	table = provide4(spare, need.width_log2, need.regions >= HUGE_FROM, need.groups);
 	if (table == NULL)
 		return -ENOMEM;
+	if (table == spare)
+		clear4(table);
+	table->group_count = 0;
 	set_verdicts(table, code_of);
-	sweep4(table, routes, n, code_of);
-	if (table->group_count == 0) { /* long prefixes joined to whole blocks */
-		pages_unmap(table->ranks, table->ranks_bytes);
-		pages_unmap(table->groups, table->groups_bytes);
-		table->ranks = NULL;
-		table->groups = NULL;
-		table->ranks_bytes = 0;
-		table->groups_bytes = 0;
-	}
+	paint_all(table, routes, n, code_of);
+	if (table->group_count == 0) /* all were folded */
+		groups4_drop(table);
 	groups4_start(table);
 	lpm4_choose_best(table);
 	*out = table;
@@ -266,31 +254,21 @@ int lpm4_build(const struct lpm4_route *routes, size_t n, struct lpm4 *spare, st
 
 int lpm4_copy(const struct lpm4 *from, struct lpm4 *spare, struct lpm4 **out)
 {
-	struct lpm4 *table = calloc(1, sizeof(*table));
-	size_t groups_bytes =
-		lpm4_group_words(from->groups_end, from->width_log2) * sizeof(*from->groups);
+	struct lpm4 *table = provide4(spare, from->width_log2, from->huge, from->groups_end);
 
-	lpm4_destroy(spare);
 	if (table == NULL)
 		return -ENOMEM;
-	*table = *from;
-	table->first = pages_map(table->first_bytes, false);
-	table->ranks = NULL;
-	table->groups = NULL;
-	if (table->first == NULL)
-		goto destroy;
 	pages_copy(table->first, from->first, from->first_bytes);
-	if (from->ranks != NULL) {
-		table->ranks = pages_map(table->ranks_bytes, false);
-		table->groups = pages_map(table->groups_bytes, false);
-		if (table->ranks == NULL || table->groups == NULL)
-			goto destroy;
+	if (table->ranks != NULL) {
 		pages_copy(table->ranks, from->ranks, from->ranks_bytes);
-		memcpy(table->groups, from->groups, groups_bytes);
+		memcpy(table->groups, from->groups,
+		       lpm4_group_bytes(from->groups_end, from->width_log2));
 	}
+	table->group_count = from->group_count;
+	table->groups_end = from->groups_end;
+	memcpy(table->free_runs, from->free_runs, sizeof(table->free_runs));
+	memcpy(table->verdicts, from->verdicts, sizeof(table->verdicts));
+	lpm4_choose_best(table);
 	*out = table;
 	return 0;
-destroy:
-	lpm4_destroy(table);
-	return -ENOMEM;
 }

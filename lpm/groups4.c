@@ -15,6 +15,7 @@
 
 enum {
 	SPARE_MIN = 1024, /* groups */
+	HUGE_FROM = 1024, /* groups: if so many ranks are written, small pages cost more */
 };
 
 static uint32_t *group_words(const struct lpm4 *table, size_t group)
@@ -22,11 +23,51 @@ static uint32_t *group_words(const struct lpm4 *table, size_t group)
 	return table->groups + lpm4_group_words(group, table->width_log2);
 }
 
+int groups4_provide(struct lpm4 *table, size_t groups)
+{
+	size_t bytes = lpm4_group_bytes(groups, table->width_log2);
+
+	if (table->ranks == NULL) {
+		table->ranks_bytes = LPM4_FIRST / LPM4_RANK * sizeof(*table->ranks);
+		table->ranks = pages_map(table->ranks_bytes, table->huge || groups >= HUGE_FROM);
+		if (table->ranks == NULL)
+			return -ENOMEM;
+		pages_populate(table->ranks, table->ranks_bytes);
+	}
+	if (table->groups_bytes < bytes) {
+		pages_unmap(table->groups, table->groups_bytes);
+		table->groups_bytes = pages_round(bytes);
+		table->groups = pages_map(table->groups_bytes, bytes >= PAGES_ALIGN);
+		if (table->groups == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void groups4_drop(struct lpm4 *table)
+{
+	pages_unmap(table->ranks, table->ranks_bytes);
+	pages_unmap(table->groups, table->groups_bytes);
+	table->ranks = NULL;
+	table->groups = NULL;
+	table->ranks_bytes = 0;
+	table->groups_bytes = 0;
+}
+
 void groups4_start(struct lpm4 *table)
 {
 	table->groups_end = table->group_count;
 	for (unsigned n = 0; n <= LPM4_RANK; n++)
 		table->free_runs[n] = NO_RUN;
+}
+
+bool groups4_uniform(const struct lpm4 *table, size_t group, uint32_t code)
+{
+	size_t count = lpm4_group_words(1, table->width_log2);
+	const uint32_t *words = group_words(table, group);
+	uint32_t pattern = lpm4_pattern(code, table->width_log2);
+
+	return words[0] == pattern && memcmp(words, words + 1, (count - 1) * sizeof(*words)) == 0;
 }
 
 static void give_run(struct lpm4 *table, uint32_t base, unsigned n)
@@ -39,8 +80,7 @@ static void give_run(struct lpm4 *table, uint32_t base, unsigned n)
 
 static size_t count_room(const struct lpm4 *table)
 {
-	size_t room = table->groups_bytes /
-		      (lpm4_group_words(1, table->width_log2) * sizeof(*table->groups));
+	size_t room = table->groups_bytes / lpm4_group_bytes(1, table->width_log2);
 
 	return room < LPM4_GROUPS_MAX ? room : LPM4_GROUPS_MAX;
 }
@@ -64,11 +104,6 @@ static bool take_run(struct lpm4 *table, unsigned n, uint32_t *base)
 	return true;
 }
 
-static size_t groups_bytes(const struct lpm4 *table, size_t n)
-{
-	return lpm4_group_words(n, table->width_log2) * sizeof(*table->groups);
-}
-
 /* Move all groups to memory with room for n more. */
 static int move_groups(struct lpm4 *table, unsigned n)
 {
@@ -79,8 +114,9 @@ static int move_groups(struct lpm4 *table, unsigned n)
 		room = LPM4_GROUPS_MAX;
 	if (room - table->group_count < n)
 		return -ENOSPC;
-	size = pages_round(groups_bytes(table, room));
-	groups = pages_map(size, groups_bytes(table, table->group_count) >= PAGES_ALIGN);
+	size = pages_round(lpm4_group_bytes(room, table->width_log2));
+	groups = pages_map(size,
+			   lpm4_group_bytes(table->group_count, table->width_log2) >= PAGES_ALIGN);
 	if (groups == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < LPM4_FIRST / LPM4_RANK; i++) {
@@ -90,7 +126,7 @@ static int move_groups(struct lpm4 *table, unsigned n)
 		if (held == 0)
 			continue;
 		memcpy(groups + lpm4_group_words(at, table->width_log2),
-		       group_words(table, rank->base), groups_bytes(table, held));
+		       group_words(table, rank->base), lpm4_group_bytes(held, table->width_log2));
 		rank->base = (uint32_t)at;
 		at += held;
 	}
@@ -112,7 +148,7 @@ static void copy_groups(struct lpm4 *table, uint32_t base, uint32_t marks,
 
 		if ((marks & before->marks & mark) != 0)
 			memcpy(group_words(table, to), group_words(table, from),
-			       groups_bytes(table, 1));
+			       lpm4_group_bytes(1, table->width_log2));
 		from += (before->marks & mark) != 0;
 		to += (marks & mark) != 0;
 	}
@@ -124,12 +160,8 @@ int groups4_set(struct lpm4 *table, uint32_t rank, uint32_t marks)
 	struct lpm4_rank before;
 	uint32_t base = 0;
 
-	if (table->ranks == NULL) {
-		table->ranks_bytes = LPM4_FIRST / LPM4_RANK * sizeof(*table->ranks);
-		table->ranks = pages_map(table->ranks_bytes, false);
-		if (table->ranks == NULL)
-			return -ENOMEM;
-	}
+	if (table->ranks == NULL && groups4_provide(table, SPARE_MIN) != 0)
+		return -ENOMEM;
 	if (wanted > 0 && !take_run(table, wanted, &base)) {
 		int rc = move_groups(table, wanted);
 

@@ -4,6 +4,17 @@
 
 #include "lpm/layout4.h"
 
+/*
+ * Memory for so many groups, and for ranks, which are zeros unless the table had some. Groups that
+ * it had are lost.
+ *
+ * Errors: -ENOMEM; the table can then only be destroyed
+ */
+int groups4_provide(struct lpm4 *table, size_t groups);
+
+/* Give that memory back. */
+void groups4_drop(struct lpm4 *table);
+
 /* Of a table whose groups 0..group_count-1 are in use: all behind them are free. */
 void groups4_start(struct lpm4 *table);
 
@@ -14,5 +25,8 @@ void groups4_start(struct lpm4 *table);
  * Errors: -ENOMEM, -ENOSPC (more groups than a rank can name)
  */
 int groups4_set(struct lpm4 *table, uint32_t rank, uint32_t marks);
+
+/* Whether all entries of a group are that code. */
+bool groups4_uniform(const struct lpm4 *table, size_t group, uint32_t code);
 
 #endif

@@ -3,6 +3,7 @@
 #define SLUICE_LPM_LAYOUT4_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,10 +44,11 @@ typedef void lpm4_burst_fn(const struct lpm4 *table, const uint8_t *addrs, uint1
  */
 struct lpm4 {
 	uint32_t *first;
-	struct lpm4_rank *ranks; /* NULL until there is a group */
+	struct lpm4_rank *ranks; /* NULL as groups is, if there never was one */
 	uint32_t *groups;        /* LPM4_GROUP entries each */
 	lpm4_burst_fn *lookup_burst;
 	unsigned width_log2;               /* of an entry, in bits */
+	bool huge;                         /* huge pages were asked for */
 	size_t group_count;                /* that are in use */
 	size_t groups_end;                 /* no group from here on was ever used */
 	uint32_t free_runs[LPM4_RANK + 1]; /* see groups4.c */
@@ -62,10 +64,21 @@ static inline uint32_t lpm4_code_mask(unsigned width_log2)
 	return (UINT32_C(1) << (1U << width_log2)) - 1;
 }
 
+/* A word whose entries are all that code. */
+static inline uint32_t lpm4_pattern(uint32_t code, unsigned width_log2)
+{
+	return UINT32_MAX / lpm4_code_mask(width_log2) * code;
+}
+
 /* The words of so many groups. */
 static inline size_t lpm4_group_words(size_t groups, unsigned width_log2)
 {
 	return groups * LPM4_GROUP >> (5 - width_log2);
+}
+
+static inline size_t lpm4_group_bytes(size_t groups, unsigned width_log2)
+{
+	return lpm4_group_words(groups, width_log2) * sizeof(uint32_t);
 }
 
 static inline uint32_t lpm4_load(const uint32_t *words, size_t index, unsigned width_log2)
@@ -81,7 +94,7 @@ static inline void lpm4_fill(uint32_t *words, size_t begin, size_t end, uint32_t
 			     unsigned width_log2)
 {
 	unsigned per_word_log2 = 5 - width_log2, in_word = (1U << per_word_log2) - 1;
-	uint32_t pattern = UINT32_MAX / lpm4_code_mask(width_log2) * code;
+	uint32_t pattern = lpm4_pattern(code, width_log2);
 	uint32_t head = UINT32_MAX << ((begin & in_word) << width_log2);
 	uint32_t tail = UINT32_MAX >> ((-end & in_word) << width_log2);
 	size_t at = begin >> per_word_log2, last = (end - 1) >> per_word_log2;

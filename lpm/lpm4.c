@@ -141,7 +141,7 @@ void lpm4_destroy(struct lpm4 *table)
 
 size_t lpm4_size_bytes(const struct lpm4 *table)
 {
-	size_t groups_bytes = table->group_count * (LPM4_GROUP << table->width_log2) / 8;
+	size_t groups_bytes = lpm4_group_bytes(table->group_count, table->width_log2);
 
 	return sizeof(*table) + table->first_bytes + table->ranks_bytes + groups_bytes;
 }

@@ -1,8 +1,15 @@
 #include "lpm/pages.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#ifdef __linux__
+#ifndef MADV_POPULATE_READ /* since Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#endif
+#endif
 
 enum {
 	PAGE = 4096,
@@ -46,6 +53,21 @@ void pages_unmap(void *memory, size_t size)
 		munmap(memory, size);
 }
 
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
+}
+
+void pages_clear(void *memory, size_t size)
+{
+	for (size_t at = 0; at < size; at += PAGE) {
+		uint8_t *page = (uint8_t *)memory + at;
+
+		if (!is_zero(page))
+			memset(page, 0, PAGE);
+	}
+}
+
 void pages_copy(void *to, const void *from, size_t size)
 {
 	for (size_t at = 0; at < size; at += PAGE) {
@@ -55,4 +77,16 @@ void pages_copy(void *to, const void *from, size_t size)
 		if (memcmp(page, source, PAGE) != 0)
 			memcpy(page, source, PAGE);
 	}
+}
+
+void pages_populate(const void *memory, size_t size)
+{
+	const volatile uint8_t *bytes = memory;
+
+#ifdef __linux__
+	if (madvise((void *)(uintptr_t)memory, size, MADV_POPULATE_READ) == 0)
+		return;
+#endif
+	for (size_t at = 0; at < size; at += PAGE)
+		(void)bytes[at];
 }

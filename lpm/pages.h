@@ -16,8 +16,17 @@ void *pages_map(size_t size, bool huge);
 /* NULL does nothing. */
 void pages_unmap(void *memory, size_t size);
 
+/* Make it zeros; a page that is zeros already is not written. */
+void pages_clear(void *memory, size_t size);
+
 /* Copy what pages_map gave; a page that is equal already, so of zeros above all, is not written. */
 void pages_copy(void *to, const void *from, size_t size);
+
+/*
+ * Have every page there, so that no read faults. One that was never written still costs nothing: it
+ * is the kernel's page of zeros.
+ */
+void pages_populate(const void *memory, size_t size);
 
 enum {
 	PAGES_ALIGN = 2 << 20, /* memory starts at a multiple of it */

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdbool.h>
-#include <string.h>
 
 #include "lpm/groups4.h"
 
@@ -61,16 +60,6 @@ static int patch_blocks(struct lpm4 *table, uint32_t begin, uint32_t end, uint32
 	return 0;
 }
 
-/* Whether all entries of a group are that code. */
-static bool is_uniform(const struct lpm4 *table, size_t group, uint32_t code)
-{
-	size_t count = lpm4_group_words(1, table->width_log2);
-	const uint32_t *words = table->groups + count * group;
-	uint32_t pattern = UINT32_MAX / lpm4_code_mask(table->width_log2) * code;
-
-	return words[0] == pattern && memcmp(words, words + 1, (count - 1) * sizeof(*words)) == 0;
-}
-
 /* Set slots begin..end-1 of a block, of which they are not all. */
 static int patch_slots(struct lpm4 *table, uint32_t block, uint32_t begin, uint32_t end,
 		       uint32_t code)
@@ -96,7 +85,7 @@ static int patch_slots(struct lpm4 *table, uint32_t block, uint32_t begin, uint3
 			  width_log2);
 	}
 	lpm4_fill(table->groups, group + begin, group + end, code, width_log2);
-	if (grouped && is_uniform(table, group / LPM4_GROUP, code))
+	if (grouped && groups4_uniform(table, group / LPM4_GROUP, code))
 		return patch_blocks(table, block, block + 1, code);
 	return 0;
 }
