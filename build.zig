@@ -318,6 +318,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     const netns = netnsSuites(b, fast);
     // Criterion cannot start under ThreadSanitizer, so these are programs of their own.
     const race = programSuites(b, thread, "race");
+    const exhaustive = programSuites(b, fast, "exhaustive"); // takes two minutes
     const asan = clang.asanSuites(b);
     const fuzzers = clang.addFuzzers(b);
     const seconds = b.option(u32, "fuzz-seconds", "Time for each fuzz target (default: 10)");
@@ -336,6 +337,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     addSuites(b, "test-seeds", "Run each fuzz target on its seeds (tests/fuzz), debug", seeds);
     addSuites(b, "test-netns", "Run the network namespace tests; pytest's options after --", netns);
     addSuites(b, "test-race", "Run tests/race under ThreadSanitizer (slow to build first)", race);
+    addSuites(b, "test-exhaustive", "Look up all IPv4 addresses (tests/exhaustive)", exhaustive);
     addSuites(b, "test-asan", "Run the unit tests under AddressSanitizer (clang-14)", asan);
     addSuites(b, "fuzz", "Run each fuzz target under libFuzzer (clang-14)", fuzz);
     for (all_parts) |part| {
