@@ -1,6 +1,6 @@
 /*
- * The only maker of IPv6 tables: one sweep over sorted routes, as in build4.c, gives runs; the runs
- * become a search tree.
+ * The only maker of IPv6 tables: one sweep over sorted routes, as in build4.c, gives runs; those
+ * that start inside a /16 become a tree.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include "lpm/addr6.h"
-#include "lpm/layout6.h"
+#include "lpm/lpm6_burst.h"
+#include "lpm/lpm6_lines.h"
+#include "lpm/lpm6_tree.h"
 
 enum {
-	NESTING_MAX = 129, /* lengths 0..128 */
+	NESTING_MAX = 129,  /* lengths 0..128 */
+	EDGES_PER_LINE = 8, /* fewer than most tables have */
 };
 
 /* Inclusive. */
@@ -114,182 +117,107 @@ static int check6(const struct lpm6_route *routes, size_t n)
 	return 0;
 }
 
-/* The runs of IPv6, one after the other: each ends where the next starts. */
-struct runs6 {
-	struct addr6 *first;
-	uint16_t *verdicts;
+/* Where runs start, one after the other. */
+struct edges {
+	struct lpm6_edge *all;
 	size_t count;
 };
 
 static void lay6(void *arg, const struct run *run)
 {
-	struct runs6 *runs = arg;
+	struct edges *edges = arg;
 
-	runs->first[runs->count] = run->first;
-	runs->verdicts[runs->count] = run->verdict;
-	runs->count++;
+	edges->all[edges->count++] = (struct lpm6_edge){run->first, run->verdict};
 }
 
-/* The outer runs, by upper half, in order; then they go into the tree. */
-struct outer6 {
-	uint64_t *keys;
-	uint32_t *values;
-	size_t count;
-};
-
-static void add_outer(struct outer6 *outer, uint64_t key, uint32_t value)
+/* All trees become as high as the highest. */
+static int level_trees(struct lpm6 *table)
 {
-	outer->keys[outer->count] = key;
-	outer->values[outer->count] = value;
-	outer->count++;
-}
-
-static void add_inner_run(struct lpm6 *table, uint64_t key, uint16_t verdict)
-{
-	table->inner_keys[table->inner_key_count] = key;
-	table->inner_verdicts[table->inner_key_count] = verdict;
-	table->inner_key_count++;
-	table->inners[table->inner_count].count++;
-}
-
-/* Sort the runs of one /64 into the table; returns how many there were. */
-static size_t split_block(struct lpm6 *table, struct outer6 *outer, const struct runs6 *runs,
-			  size_t at)
-{
-	uint64_t block = runs->first[at].hi;
-	bool from_start = runs->first[at].lo == 0;
-	size_t end = at;
-
-	while (end < runs->count && runs->first[end].hi == block)
-		end++;
-	if (from_start && end - at == 1) {
-		add_outer(outer, block, runs->verdicts[at]);
-		return 1;
+	/* One above a leaf at least leaves room for changes. */
+	table->height = 1;
+	for (size_t i = 0; i < LPM6_ROOT; i++) {
+		if (lpm6_is_link(table->root[i]) &&
+		    lpm6_link_height(table->root[i]) > table->height)
+			table->height = lpm6_link_height(table->root[i]);
 	}
-	add_outer(outer, block, LPM6_INNER | (uint32_t)table->inner_count);
-	table->inners[table->inner_count] =
-		(struct lpm6_inner){.begin = (uint32_t)table->inner_key_count};
-	if (!from_start) /* at > 0, since the first run starts at 0 */
-		add_inner_run(table, 0, runs->verdicts[at - 1]);
-	for (size_t i = at; i < end; i++)
-		add_inner_run(table, runs->first[i].lo, runs->verdicts[i]);
-	table->inner_count++;
-	/* The last run may go on behind this /64. */
-	if (block != UINT64_MAX && (end == runs->count || runs->first[end].hi != block + 1))
-		add_outer(outer, block + 1, runs->verdicts[end - 1]);
-	return end - at;
-}
+	for (size_t i = 0; i < LPM6_ROOT; i++) {
+		int rc = 0;
 
-/*
- * Fill the tree in order of its keys; recursion is as deep as the tree. What is left of the last
- * nodes repeats the last run, behind every address or equal to it.
- *
- * Returns the next outer run
- */
-static size_t fill_node(struct lpm6 *table, const struct outer6 *outer, size_t node, size_t at)
-{
-	if (node >= table->nodes)
-		return at;
-	for (unsigned i = 0; i < LPM6_NODE; i++) {
-		bool left;
-
-		at = fill_node(table, outer, node * LPM6_FANOUT + 1 + i, at);
-		left = at < outer->count;
-		table->keys[node * LPM6_NODE + i] = left ? outer->keys[at] : UINT64_MAX;
-		table->values[node * LPM6_NODE + i] = outer->values[left ? at : outer->count - 1];
-		at += left;
+		if (lpm6_is_link(table->root[i]))
+			rc = lpm6_raise_tree(table, table->height, &table->root[i]);
+		if (rc != 0)
+			return rc;
 	}
-	return fill_node(table, outer, node * LPM6_FANOUT + LPM6_FANOUT, at);
-}
-
-static int create_tree(struct lpm6 *table, const struct outer6 *outer)
-{
-	size_t nodes = (outer->count + LPM6_NODE - 1) / LPM6_NODE;
-
-	table->keys =
-		aligned_alloc(LPM6_NODE * sizeof(uint64_t), nodes * LPM6_NODE * sizeof(uint64_t));
-	table->values = malloc(nodes * LPM6_NODE * sizeof(*table->values));
-	if (table->keys == NULL || table->values == NULL)
-		return -ENOMEM;
-	table->nodes = nodes;
-	for (size_t first = 0; first < nodes; first = first * LPM6_FANOUT + 1)
-		table->levels++; /* first: the leftmost node of the level */
-	fill_node(table, outer, 0, 0);
 	return 0;
 }
 
-/* Runs inside /64s are rare, so they are counted rather than reserved for. */
-static int create_inners(struct lpm6 *table, const struct runs6 *runs)
+/* The first run starts at the first address. */
+static int fill_table(struct lpm6_maker *maker, const struct edges *edges)
 {
-	size_t inner_runs = 1; /* for malloc to have something to give */
+	uint16_t before = edges->all[0].verdict;
+	size_t at = 1;
 
-	for (size_t i = 0; i < runs->count; i++)
-		inner_runs += runs->first[i].lo != 0;
-	/* Each such /64 has one of these at least, and one more run at its start. */
-	table->inners = malloc(inner_runs * sizeof(*table->inners));
-	table->inner_keys = malloc(2 * inner_runs * sizeof(*table->inner_keys));
-	table->inner_verdicts = malloc(2 * inner_runs * sizeof(*table->inner_verdicts));
-	if (table->inners == NULL || table->inner_keys == NULL || table->inner_verdicts == NULL)
-		return -ENOMEM;
-	return 0;
+	for (uint64_t i = 0; i < LPM6_ROOT; i++) {
+		size_t end = at;
+		uint32_t entry;
+		int rc;
+
+		if (at < edges->count && edges->all[at].first.hi == i << 48 &&
+		    edges->all[at].first.lo == 0) {
+			before = edges->all[at].verdict;
+			end = ++at;
+		}
+		while (end < edges->count && edges->all[end].first.hi >> 48 == i)
+			end++;
+		rc = lpm6_make_entry(maker, 0, edges->all + at, end - at, before, &entry);
+		if (rc != 0)
+			return rc;
+		maker->table->root[i] = entry;
+		before = edges->all[end - 1].verdict;
+		at = end;
+	}
+	return level_trees(maker->table);
 }
 
-static int build_tree(const struct runs6 *runs, struct lpm6 **out)
+static int build_table(const struct edges *edges, struct lpm6 *spare, struct lpm6 **out)
 {
-	struct outer6 outer = {0};
-	struct lpm6 *table;
-	int rc = -ENOMEM;
+	struct lpm6_maker maker = {0};
+	int rc = lpm6_lines_create(spare, edges->count / EDGES_PER_LINE + 1, &maker.table);
 
-	table = calloc(1, sizeof(*table));
-	if (table == NULL)
-		return -ENOMEM;
-	/* A run adds its start, and the block behind it if it ends an inner. */
-	outer.keys = malloc(2 * runs->count * sizeof(*outer.keys));
-	outer.values = malloc(2 * runs->count * sizeof(*outer.values));
-	if (outer.keys == NULL || outer.values == NULL)
-		goto out;
-	rc = create_inners(table, runs);
 	if (rc != 0)
-		goto out;
-	for (size_t at = 0; at < runs->count;)
-		at += split_block(table, &outer, runs, at);
-	rc = create_tree(table, &outer);
-	if (rc != 0)
-		goto out;
-	*out = table;
-	table = NULL;
-out:
-	free(outer.values);
-	free(outer.keys);
-	lpm6_destroy(table);
-	return rc;
+		return rc;
+	rc = fill_table(&maker, edges);
+	lpm6_maker_fini(&maker);
+	if (rc != 0) {
+		lpm6_destroy(maker.table);
+		return rc;
+	}
+	lpm6_choose_best(maker.table);
+	*out = maker.table;
+	return 0;
 }
 
 int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 *spare, struct lpm6 **out)
 {
-	struct runs6 runs = {0};
-	struct sweep sweep = {.lay = lay6, .table = &runs};
-	int rc;
+	struct edges edges = {0};
+	struct sweep sweep = {.lay = lay6, .table = &edges};
+	int rc = check6(routes, n);
 
-	lpm6_destroy(spare);
-	rc = check6(routes, n);
-	if (rc != 0)
-		return rc;
-	if (n > UINT32_MAX / 16) /* indices have 31 bits */
-		return -ENOMEM;
-	/* A prefix starts a run and may start another behind its end; one more at 0. */
-	runs.first = malloc((2 * n + 1) * sizeof(*runs.first));
-	runs.verdicts = malloc((2 * n + 1) * sizeof(*runs.verdicts));
-	if (runs.first == NULL || runs.verdicts == NULL) {
+	if (rc == 0 && n > UINT32_MAX / 16) /* lines have LPM6_LINE_BITS */
 		rc = -ENOMEM;
-		goto out;
+	/* A prefix starts a run and may start another behind its end; one more at 0. */
+	if (rc == 0) {
+		edges.all = malloc((2 * n + 1) * sizeof(*edges.all));
+		rc = edges.all == NULL ? -ENOMEM : 0;
+	}
+	if (rc != 0) {
+		lpm6_destroy(spare);
+		return rc;
 	}
 	for (size_t i = 0; i < n; i++)
 		add(&sweep, routes[i].addr, routes[i].len, routes[i].verdict);
 	finish(&sweep);
-	rc = build_tree(&runs, out);
-out:
-	free(runs.verdicts);
-	free(runs.first);
+	rc = build_table(&edges, spare, out);
+	free(edges.all);
 	return rc;
 }

@@ -1,9 +1,9 @@
 /*
  * Longest prefix match: tables from addresses to verdicts.
  *
- * IPv4 is DIR-24-8 (Gupta, Lin, McKeown, INFOCOM 1998). Built from sorted prefixes by build4.c and
- * build6.c, and only read once they have readers; nothing here knows of threads or of grace
- * periods.
+ * IPv4 is DIR-24-8 (Gupta, Lin, McKeown, INFOCOM 1998); IPv6 is a root and search trees of cache
+ * lines (layout6.h). Built from sorted prefixes by build4.c and build6.c, and only read once they
+ * have readers; nothing here knows of threads or of grace periods.
  */
 #ifndef SLUICE_LPM_LPM_H
 #define SLUICE_LPM_LPM_H
@@ -64,8 +64,9 @@ int lpm6_build(const struct lpm6_route *routes, size_t n, struct lpm6 *spare, st
  * table. Other addresses keep their verdicts.
  *
  * runs:   n of them, ascending, none over another; verdicts up to LPM_VERDICT_MAX. Not kept.
- * Errors: -ENOMEM, -ENOSPC (entries of this width cannot name one verdict more, or too many /24s
- *         are split: build it anew); the table may then only be given away as a spare or destroyed
+ * Errors: -ENOMEM, -ENOSPC (entries of this width cannot name one verdict more, or the table has
+ *         become too loose or too full in one place: build it anew); the table may then only be
+ *         given away as a spare or destroyed
  */
 int lpm4_patch(struct lpm4 *table, const struct lpm4_run *runs, size_t n);
 int lpm6_patch(struct lpm6 *table, const struct lpm6_run *runs, size_t n);
