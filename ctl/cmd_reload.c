@@ -16,10 +16,15 @@ static void print_reload(const json_t *result)
 {
 	char parse[REPLY_CELL_MAX], build[REPLY_CELL_MAX], publish[REPLY_CELL_MAX];
 
-	printf("generation %lld: %lld IPv4 + %lld IPv6 prefixes, parsed in %s, built in %s, "
+	char cached[REPLY_CELL_MAX] = "";
+
+	if (reply_number(result, "lists_cached") > 0)
+		snprintf(cached, sizeof(cached), " (%lld of %lld lists from the cache)",
+			 reply_number(result, "lists_cached"), reply_number(result, "lists_read"));
+	printf("generation %lld: %lld IPv4 + %lld IPv6 prefixes, parsed in %s%s, built in %s, "
 	       "published in %s\n",
 	       reply_number(result, "generation"), reply_number(result, "v4"),
-	       reply_number(result, "v6"), format_time(result, "parse_us", parse),
+	       reply_number(result, "v6"), format_time(result, "parse_us", parse), cached,
 	       format_time(result, "build_us", build), format_time(result, "publish_us", publish));
 	if (reply_number(result, "dropped_added") + reply_number(result, "dropped_removed") > 0)
 		printf("%lld added, %lld removed prefixes dropped: the lists are as their files "

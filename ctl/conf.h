@@ -22,6 +22,7 @@ enum {
 	CONF_IFNAME_MAX = 16,
 	CONF_ADDRESSES_MAX = 8,
 	CONF_FROM_MAX = 16,
+	CONF_CACHE_MAX = 256, /* a folder, with terminator */
 	CONF_EGRESSES_MAX = 32,
 	CONF_QUEUES_MAX = 64,
 	CONF_MTU_MIN = 576,
@@ -63,6 +64,7 @@ struct conf_interface {
 	uint32_t mark;  /* default 0x51ce0000; the low 16 bits must be zero */
 	uint32_t table; /* capture table; default 5260 */
 	enum conf_on_change on_change;
+	char cache[CONF_CACHE_MAX]; /* of parsed lists: a folder; "": none */
 };
 
 struct conf_egress {

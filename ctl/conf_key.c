@@ -154,6 +154,26 @@ static int set_on_change(struct conf_parser *p, struct conf_span value)
 	return rc;
 }
 
+static int set_cache(struct conf_parser *p, struct conf_span value)
+{
+	char *out = p->conf.interface.cache;
+	char word[CONF_QUOTE_MAX];
+
+	if (conf_span_is(&value, "no")) {
+		out[0] = '\0';
+		return 0;
+	}
+	if (value.text[0] != '/')
+		return conf_fail(p->err, &value, "expected no or an absolute path, not '%s'",
+				 conf_span_quote(&value, word));
+	if (value.size >= CONF_CACHE_MAX)
+		return conf_fail(p->err, &value, "path longer than %d bytes: '%s'",
+				 CONF_CACHE_MAX - 1, conf_span_quote(&value, word));
+	memcpy(out, value.text, value.size);
+	out[value.size] = '\0';
+	return 0;
+}
+
 static int set_type(struct conf_parser *p, struct conf_span value)
 {
 	unsigned word;
@@ -258,6 +278,7 @@ static const struct key {
 	{CONF_SECTION_INTERFACE, "Mark", set_mark},
 	{CONF_SECTION_INTERFACE, "Table", set_table},
 	{CONF_SECTION_INTERFACE, "OnChange", set_on_change},
+	{CONF_SECTION_INTERFACE, "Cache", set_cache},
 	{CONF_SECTION_INTERFACE, "KillSwitch", NULL},
 	{CONF_SECTION_EGRESS, "Type", set_type},
 	{CONF_SECTION_EGRESS, "Interface", set_interface},

@@ -32,6 +32,7 @@ void conf_interface_init(struct conf_interface *interface)
 		.mark = 0x51ce0000,
 		.table = 5260,
 		.on_change = CONF_ON_CHANGE_RESET,
+		.cache = "/var/cache/sluice",
 	};
 }
 
@@ -83,6 +84,7 @@ static void print_interface(const struct conf_interface *interface, FILE *out)
 		fputc('\n', out);
 	fprintf(out, "Mark = 0x%x\nTable = %u\nOnChange = %s\n", interface->mark, interface->table,
 		conf_on_change_names[interface->on_change]);
+	fprintf(out, "Cache = %s\n", interface->cache[0] != '\0' ? interface->cache : "no");
 }
 
 static void print_egress(const struct conf_egress *egress, FILE *out)

@@ -30,6 +30,7 @@ struct daemon {
 	bool took_over; /* the device was there before: a killed daemon's capture */
 	bool was_up;
 	bool lost; /* somebody removed the TUN */
+	bool cache_problem_said;
 };
 
 /* What a reload did; the operator and the benchmark read the same numbers. */
@@ -40,7 +41,9 @@ struct reload_report {
 	uint64_t parse_us;
 	uint64_t build_us;
 	uint64_t publish_ns;
-	size_t added; /* edits that the lists lost by being read again */
+	unsigned lists_read;   /* of files, or of the cache */
+	unsigned lists_cached; /* of these, of the cache */
+	size_t added;          /* edits that the lists lost by being read again */
 	size_t removed;
 };
 

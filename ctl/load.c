@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "ctl/cache.h"
+
 enum {
 	CHUNK_BYTES = 1 << 16,
 	GZIP_WINDOW_BITS = 15 + 16, /* the largest window, gzip's header and trailer */
@@ -105,33 +107,42 @@ static int read_all(int fd, size_t hint, struct buffer *b)
 	}
 }
 
-static int read_file(const char *path, struct buffer *b, struct load_error *err)
+/* Open a regular file or a pipe, which is then the caller's to close. */
+static int open_file(const char *path, int *out, struct load_error *err)
 {
 	struct stat st;
-	int rc;
+	int rc = 0;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0)
 		return fail(err, -errno, path, "%s", strerror(errno));
-	rc = 0;
 	if (fstat(fd, &st) != 0)
 		rc = fail(err, -errno, path, "%s", strerror(errno));
 	else if (S_ISDIR(st.st_mode))
 		rc = fail(err, -EISDIR, path, "%s", strerror(EISDIR));
 	else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		rc = fail(err, -EINVAL, path, "neither a file nor a pipe");
-	else if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > b->limit)
-		rc = fail_size(err, path, b->limit);
-	if (rc != 0)
-		goto close_fd;
+	if (rc == 0)
+		*out = fd;
+	else
+		close(fd);
+	return rc;
+}
 
+static int read_file(int fd, const char *path, struct buffer *b, struct load_error *err)
+{
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st) != 0)
+		return fail(err, -errno, path, "%s", strerror(errno));
+	if (S_ISREG(st.st_mode) && (uintmax_t)st.st_size > b->limit)
+		return fail_size(err, path, b->limit);
 	rc = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 0, b);
 	if (rc == -EFBIG)
 		fail_size(err, path, b->limit);
 	else if (rc != 0)
 		fail(err, rc, path, "%s", strerror(-rc));
-close_fd:
-	close(fd);
 	return rc;
 }
 
@@ -198,11 +209,13 @@ static int unpack(const char *path, const struct buffer *packed, struct buffer *
 	return rc;
 }
 
-int load_text(const char *path, size_t limit, char **text, size_t *size, struct load_error *err)
+/* The rest of a file, unpacked; as load_text. */
+static int read_text(int fd, const char *path, size_t limit, char **text, size_t *size,
+		     struct load_error *err)
 {
 	struct buffer raw = {.limit = limit};
 	struct buffer unpacked = {.limit = limit};
-	int rc = read_file(path, &raw, err);
+	int rc = read_file(fd, path, &raw, err);
 
 	if (rc != 0)
 		goto free_raw;
@@ -222,6 +235,18 @@ free_unpacked:
 	free(unpacked.text);
 free_raw:
 	free(raw.text);
+	return rc;
+}
+
+int load_text(const char *path, size_t limit, char **text, size_t *size, struct load_error *err)
+{
+	int fd = -1;
+	int rc = open_file(path, &fd, err);
+
+	if (rc != 0)
+		return rc;
+	rc = read_text(fd, path, limit, text, size, err);
+	close(fd);
 	return rc;
 }
 
@@ -254,13 +279,13 @@ int load_conf(const char *path, struct conf *out, struct load_error *err)
 	return rc;
 }
 
-int load_list(const char *path, const char *name, bool strict, struct list **out,
-	      struct load_error *err)
+static int parse_list(int fd, const char *path, const char *name, bool strict, struct list **out,
+		      struct load_error *err)
 {
 	struct list_error list_err;
 	char *text;
 	size_t size;
-	int rc = load_text(path, LOAD_SIZE_MAX, &text, &size, err);
+	int rc = read_text(fd, path, LOAD_SIZE_MAX, &text, &size, err);
 
 	if (rc != 0)
 		return rc;
@@ -270,6 +295,40 @@ int load_list(const char *path, const char *name, bool strict, struct list **out
 			    list_err.text);
 	free(text);
 	return rc;
+}
+
+/* As load_list, from the cache if it is there; cache may be NULL. */
+static int read_list(struct cache *cache, const char *path, const char *name, bool strict,
+		     struct list **out, bool *from_cache, struct load_error *err)
+{
+	struct cache_source source;
+	bool use_cache;
+	int fd = -1, rc;
+
+	*from_cache = false;
+	rc = open_file(path, &fd, err);
+	if (rc != 0)
+		return rc;
+	use_cache = cache != NULL && cache_source_init(&source, path, fd, strict) == 0 &&
+		    S_ISREG(source.stat.st_mode);
+	if (use_cache && cache_read(cache, &source, name, out) == 0) {
+		*from_cache = true;
+		goto close_fd;
+	}
+	rc = parse_list(fd, path, name, strict, out, err);
+	if (rc == 0 && use_cache)
+		cache_write(cache, &source, fd, *out);
+close_fd:
+	close(fd);
+	return rc;
+}
+
+int load_list(const char *path, const char *name, bool strict, struct list **out,
+	      struct load_error *err)
+{
+	bool from_cache;
+
+	return read_list(NULL, path, name, strict, out, &from_cache, err);
 }
 
 static uint64_t now_us(void)
@@ -290,24 +349,39 @@ static struct list *find_kept(struct list *const *keep, unsigned count, const ch
 	return NULL;
 }
 
-/* One list of the configuration, new or kept, with a reference for the caller. */
-static int take_list(const struct conf *conf, const struct conf_list *entry,
-		     struct list *const *keep, unsigned keep_count, struct list **out,
-		     struct load_error *err)
+/* What the lists of a configuration are taken from. */
+struct sources {
+	const struct conf *conf;
+	struct list *const *keep;
+	unsigned keep_count;
+	struct cache *cache; /* may be NULL */
+};
+
+/* Append one list of the configuration, new or kept. */
+static int take_list(const struct sources *sources, const struct conf_list *entry,
+		     struct load_result *result, struct load_error *err)
 {
-	char *path = conf_list_path(conf, entry);
+	char *path = conf_list_path(sources->conf, entry);
+	struct list **out = &result->lists[result->list_count];
+	bool from_cache = false;
 	struct list *kept;
 	int rc = 0;
 
 	if (path == NULL)
 		return fail_memory(err, entry->file);
-	kept = find_kept(keep, keep_count, entry->name, path);
+	kept = find_kept(sources->keep, sources->keep_count, entry->name, path);
 	if (kept != NULL)
 		*out = list_ref(kept);
 	else
-		rc = load_list(path, entry->name, entry->strict, out, err);
+		rc = read_list(sources->cache, path, entry->name, entry->strict, out, &from_cache,
+			       err);
 	free(path);
-	return rc;
+	if (rc != 0)
+		return rc;
+	result->list_count++;
+	result->read_count += kept == NULL;
+	result->cached_count += from_cache;
+	return 0;
 }
 
 int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spare,
@@ -340,9 +414,10 @@ int load_build(const struct conf *conf, uint32_t generation, struct load_result 
 	return load_rebuild(conf, generation, NULL, result, err);
 }
 
-int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned keep_count,
-		   struct load_result *out, struct load_error *err)
+static int load_lists(const struct sources *sources, struct load_result *out,
+		      struct load_error *err)
 {
+	const struct conf *conf = sources->conf;
 	struct load_result result = {0};
 	uint64_t start = now_us();
 	int rc;
@@ -353,10 +428,9 @@ int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned k
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < conf->list_count; i++) {
-		rc = take_list(conf, &conf->lists[i], keep, keep_count, &result.lists[i], err);
+		rc = take_list(sources, &conf->lists[i], &result, err);
 		if (rc != 0)
 			goto fini_result;
-		result.list_count++;
 	}
 	result.parse_us = now_us() - start;
 	*out = result;
@@ -367,19 +441,61 @@ fini_result:
 	return rc;
 }
 
+int load_all_lists(const struct conf *conf, struct list *const *keep, unsigned keep_count,
+		   struct load_result *out, struct load_error *err)
+{
+	const struct sources sources = {conf, keep, keep_count, NULL};
+
+	return load_lists(&sources, out, err);
+}
+
+int load_all_lists_cached(const struct conf *conf, struct list *const *keep, unsigned keep_count,
+			  struct load_result *out, struct load_error *err)
+{
+	struct sources sources = {conf, keep, keep_count, NULL};
+	int rc;
+
+	if (conf->interface.cache[0] != '\0')
+		sources.cache = cache_open(conf->interface.cache);
+	rc = load_lists(&sources, out, err);
+	if (rc == 0 && sources.cache != NULL) {
+		cache_sweep(sources.cache);
+		snprintf(out->cache_problem, sizeof(out->cache_problem), "%s",
+			 cache_problem(sources.cache));
+	}
+	cache_close(sources.cache);
+	return rc;
+}
+
+/* The second half of a load. */
+static int add_table(const struct conf *conf, uint32_t generation, struct load_result *lists,
+		     struct load_result *out, struct load_error *err)
+{
+	int rc = load_build(conf, generation, lists, err);
+
+	if (rc != 0)
+		load_result_fini(lists);
+	else
+		*out = *lists;
+	return rc;
+}
+
 int load_table(const struct conf *conf, uint32_t generation, struct list *const *keep,
 	       unsigned keep_count, struct load_result *out, struct load_error *err)
 {
-	struct load_result result = {0};
-	int rc = load_all_lists(conf, keep, keep_count, &result, err);
+	struct load_result lists;
+	int rc = load_all_lists(conf, keep, keep_count, &lists, err);
 
-	if (rc == 0)
-		rc = load_build(conf, generation, &result, err);
-	if (rc != 0)
-		load_result_fini(&result);
-	else
-		*out = result;
-	return rc;
+	return rc != 0 ? rc : add_table(conf, generation, &lists, out, err);
+}
+
+int load_table_cached(const struct conf *conf, uint32_t generation, struct list *const *keep,
+		      unsigned keep_count, struct load_result *out, struct load_error *err)
+{
+	struct load_result lists;
+	int rc = load_all_lists_cached(conf, keep, keep_count, &lists, err);
+
+	return rc != 0 ? rc : add_table(conf, generation, &lists, out, err);
 }
 
 void load_result_fini(struct load_result *result)

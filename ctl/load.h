@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/cache.h"
 #include "ctl/conf.h"
 #include "lpm/list.h"
 #include "lpm/table.h"
@@ -58,8 +59,11 @@ struct load_result {
 	struct table *table;
 	struct list **lists; /* a reference to each of the configuration's lists, in its order */
 	unsigned list_count;
-	uint64_t parse_us; /* reading and parsing the lists that were not kept */
+	unsigned read_count;   /* lists that were not kept, */
+	unsigned cached_count; /* and of these, how many the cache had */
+	uint64_t parse_us;     /* reading and parsing the lists that were not kept */
 	uint64_t build_us;
+	char cache_problem[CACHE_PROBLEM_MAX]; /* why a list is not in the cache; "" if it is */
 };
 
 /*
@@ -91,6 +95,15 @@ int load_build(const struct conf *conf, uint32_t generation, struct load_result 
  */
 int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spare,
 		 struct load_result *result, struct load_error *err);
+
+/*
+ * load_table and load_all_lists with the help of the cache that the configuration names; no failure
+ * of that is one.
+ */
+int load_table_cached(const struct conf *conf, uint32_t generation, struct list *const *keep,
+		      unsigned keep_count, struct load_result *out, struct load_error *err);
+int load_all_lists_cached(const struct conf *conf, struct list *const *keep, unsigned keep_count,
+			  struct load_result *out, struct load_error *err);
 
 /*
  * Give the lists back, and the table unless it was handed on (result->table set to NULL): a

@@ -595,6 +595,8 @@ static int reload(void *context, const json_t *params, json_t **result, struct r
 			  "parse_us", (json_int_t)r.parse_us, "build_us", (json_int_t)r.build_us,
 			  "publish_us", (double)r.publish_ns / 1000, "dropped_added",
 			  (json_int_t)r.added, "dropped_removed", (json_int_t)r.removed);
+	set_count(*result, "lists_read", r.lists_read);
+	set_count(*result, "lists_cached", r.lists_cached);
 	return 0;
 }
 

@@ -131,6 +131,15 @@ void daemon_forget_lists(struct daemon *d)
 	d->loaded = NULL;
 }
 
+/* Once: it would be said at every reload. */
+static void say_cache_problem(struct daemon *d, const struct load_result *loaded)
+{
+	if (d->cache_problem_said || loaded->cache_problem[0] == '\0')
+		return;
+	fprintf(stderr, "sluice: %s\n", loaded->cache_problem);
+	d->cache_problem_said = true;
+}
+
 int daemon_commit(struct daemon *d, struct conf *next, struct load_result *loaded,
 		  struct reload_report *report)
 {
@@ -138,12 +147,15 @@ int daemon_commit(struct daemon *d, struct conf *next, struct load_result *loade
 
 	if (!times)
 		return -ENOMEM;
+	say_cache_problem(d, loaded);
 	*report = (struct reload_report){
 		.generation = loaded->table->generation,
 		.count4 = loaded->table->count4,
 		.count6 = loaded->table->count6,
 		.parse_us = loaded->parse_us,
 		.build_us = loaded->build_us,
+		.lists_read = loaded->read_count,
+		.lists_cached = loaded->cached_count,
 		.publish_ns = dataplane_publish_table(d->dataplane, loaded->table),
 	};
 	loaded->table = NULL;
@@ -188,7 +200,7 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	if (!keep)
 		goto free_next;
 	conf = reread ? &next : &d->conf;
-	rc = load_all_lists(conf, keep, lists_to_keep(d, names, count, keep), &loaded, err);
+	rc = load_all_lists_cached(conf, keep, lists_to_keep(d, names, count, keep), &loaded, err);
 	if (rc < 0)
 		goto free_next;
 	rc = load_rebuild(conf, d->generation + 1, dataplane_take_spare(d->dataplane), &loaded,

@@ -273,6 +273,14 @@ static const struct command_case command_cases[] = {
 	 STATUS_OK,
 	 "generation 8: 0 IPv4 + 0 IPv6 prefixes, parsed in 0.0 us, built in 0.0 us, published in "
 	 "0.0 us\n"},
+	{cmd_reload,
+	 {"reload"},
+	 "",
+	 "{\"generation\":9,\"lists_read\":3,\"lists_cached\":2}",
+	 {0},
+	 STATUS_OK,
+	 "generation 9: 0 IPv4 + 0 IPv6 prefixes, parsed in 0.0 us (2 of 3 lists from the cache), "
+	 "built in 0.0 us, published in 0.0 us\n"},
 	{cmd_egress,
 	 {"egress", "sh"},
 	 "",

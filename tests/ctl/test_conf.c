@@ -106,7 +106,8 @@ static const char everything[] = "\xef\xbb\xbf# a comment\r\n"
 				 "From = lan0, lan1\n"
 				 "Mark = 0x10000\n"
 				 "Table = 4294967295\n"
-				 "OnChange = keep";
+				 "OnChange = keep\n"
+				 "Cache = /srv/a cache # comment";
 
 static const char everything_printed[] = "[Interface]\n"
 					 "Name = tun-x\n"
@@ -118,6 +119,7 @@ static const char everything_printed[] = "[Interface]\n"
 					 "Mark = 0x10000\n"
 					 "Table = 4294967295\n"
 					 "OnChange = keep\n"
+					 "Cache = /srv/a cache\n"
 					 "\n[Egress wan]\n"
 					 "Type = interface\n"
 					 "Interface = eth0.100\n"
@@ -179,10 +181,19 @@ Test(ctl_conf, print_of_parse_is_stable)
 Test(ctl_conf, good_values)
 {
 	static const char *const lines[] = {
-		"MTU = 576\n",      "MTU = 65535\n",      "MTU = auto\n",
-		"Queues = auto\n",  "Queues = 1\n",       "Mark = 0xffff0000\n",
-		"Mark = 65536\n",   "Table = 1\n",        "Table = 252\n",
-		"Table = 256\n",    "OnChange = RESET\n", "Name = a2345678901234\n",
+		"MTU = 576\n",
+		"MTU = 65535\n",
+		"MTU = auto\n",
+		"Queues = auto\n",
+		"Queues = 1\n",
+		"Mark = 0xffff0000\n",
+		"Mark = 65536\n",
+		"Table = 1\n",
+		"Table = 252\n",
+		"Table = 256\n",
+		"OnChange = RESET\n",
+		"Cache = NO\n",
+		"Name = a2345678901234\n",
 		"Name = wg@home\n",
 	};
 
@@ -223,11 +234,11 @@ static const struct bad_case bad_lines[] = {
 	{DEFAULT DEFAULT, 3, 1, "duplicate section [Default]: line 1 has it already"},
 	{"[Interface]\nAdress = 10.0.0.1\n", 2, 1, "unknown key 'Adress'; did you mean 'Address'?"},
 	{"[Interface]\nColour = red\n", 2, 1,
-	 "unknown key 'Colour': expected Name, Address, MTU, Queues, Capture, From, Mark, Table or "
-	 "OnChange"},
+	 "unknown key 'Colour': expected Name, Address, MTU, Queues, Capture, From, Mark, Table, "
+	 "OnChange or Cache"},
 	{"[Interface]\n = red\n", 2, 2,
-	 "unknown key '': expected Name, Address, MTU, Queues, Capture, From, Mark, Table or "
-	 "OnChange"},
+	 "unknown key '': expected Name, Address, MTU, Queues, Capture, From, Mark, Table, "
+	 "OnChange or Cache"},
 	{"[Interface]\nMTU = 1400\nmtu = 1300\n", 3, 1,
 	 "duplicate key 'MTU': line 2 has it already"},
 	{"[Interface]\nMTU =\n", 2, 6, "no value for key 'MTU'"},
@@ -289,6 +300,9 @@ static const struct bad_case bad_interfaces[] = {
 	 "Table out of range: '4294967296', expected 1 to 4294967295"},
 	{"[Interface]\nOnChange = restart\n", 2, 12,
 	 "unknown reaction 'restart': expected reset or keep"},
+	{"[Interface]\nCache = var/cache\n", 2, 9,
+	 "expected no or an absolute path, not 'var/cache'"},
+	{"[Interface]\nCache = yes\n", 2, 9, "expected no or an absolute path, not 'yes'"},
 };
 
 static const struct bad_case bad_egresses[] = {
