@@ -12,10 +12,15 @@
 #include <zlib.h>
 
 #include "ctl/cache.h"
+#include "ctl/memory.h"
+#include "lpm/estimate.h"
 
 enum {
 	CHUNK_BYTES = 1 << 16,
 	GZIP_WINDOW_BITS = 15 + 16, /* the largest window, gzip's header and trailer */
+	MEMORY_LEFT = 16,           /* of what is available, the part that is not taken */
+	MEMORY_UNASKED = 16 << 20,  /* bytes that are worth no question */
+	SMALL_TEXT_BYTES = 1 << 15, /* of ranges even, it gives no more entries than that */
 };
 
 char *load_error_format(const struct load_error *err, char out[LOAD_ERROR_TEXT_MAX])
@@ -49,7 +54,29 @@ static int fail(struct load_error *err, int rc, const char *path, const char *fo
 
 static int fail_memory(struct load_error *err, const char *path)
 {
-	return fail(err, -ENOMEM, path, "out of memory");
+	char is[MEMORY_TEXT_MAX];
+
+	return fail(err, -ENOMEM, path, "out of memory: %s are available",
+		    memory_format(memory_available(""), is));
+}
+
+/* What may be taken of what is available: some stays for others. */
+static uint64_t memory_allowed(void)
+{
+	uint64_t available = memory_available("");
+
+	return available - available / MEMORY_LEFT;
+}
+
+/* -ENOMEM if it is plain beforehand that there is not so much. */
+static int check_memory(struct load_error *err, const char *path, const char *what, uint64_t need)
+{
+	char needed[MEMORY_TEXT_MAX], is[MEMORY_TEXT_MAX];
+
+	if (need <= MEMORY_UNASKED || need <= memory_allowed())
+		return 0;
+	return fail(err, -ENOMEM, path, "%s needs about %s, %s are available", what,
+		    memory_format(need, needed), memory_format(memory_available(""), is));
 }
 
 static int fail_size(struct load_error *err, const char *path, size_t limit)
@@ -63,9 +90,14 @@ struct buffer {
 	size_t size;
 	size_t room;
 	size_t limit;
+	const char *path; /* for messages */
+	struct load_error *err;
 };
 
-/* Make room for at least one more byte. -EFBIG: it holds more than the limit already. */
+/*
+ * Make room for at least one more byte. -EFBIG: it holds more than the limit already; -ENOMEM, with
+ * the error filled
+ */
 static int buffer_grow(struct buffer *b, size_t hint)
 {
 	size_t room = b->room < CHUNK_BYTES ? CHUNK_BYTES : 2 * b->room;
@@ -80,9 +112,12 @@ static int buffer_grow(struct buffer *b, size_t hint)
 		room = hint;
 	if (room > b->limit + 1)
 		room = b->limit + 1;
+	/* It is there twice while it is moved. */
+	if (check_memory(b->err, b->path, "the text", (uint64_t)room + b->room) != 0)
+		return -ENOMEM;
 	text = realloc(b->text, room);
 	if (text == NULL)
-		return -ENOMEM;
+		return fail_memory(b->err, b->path);
 	b->text = text;
 	b->room = room;
 	return 0;
@@ -141,7 +176,7 @@ static int read_file(int fd, const char *path, struct buffer *b, struct load_err
 	rc = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : 0, b);
 	if (rc == -EFBIG)
 		fail_size(err, path, b->limit);
-	else if (rc != 0)
+	else if (rc != 0 && rc != -ENOMEM)
 		fail(err, rc, path, "%s", strerror(-rc));
 	return rc;
 }
@@ -171,7 +206,7 @@ static int inflate_members(z_stream *z, struct buffer *out)
 		status = inflate(z, Z_NO_FLUSH);
 		out->size += room - z->avail_out;
 		if (status == Z_MEM_ERROR)
-			return -ENOMEM;
+			return fail_memory(out->err, out->path);
 		if (status == Z_OK || (status == Z_BUF_ERROR && z->avail_out == 0))
 			continue;
 		if (status != Z_STREAM_END)
@@ -200,9 +235,7 @@ static int unpack(const char *path, const struct buffer *packed, struct buffer *
 	rc = inflate_members(&z, out);
 	if (rc == -EFBIG)
 		fail(err, rc, path, "larger than %zu MiB when unpacked", out->limit >> 20);
-	else if (rc == -ENOMEM)
-		fail_memory(err, path);
-	else if (rc != 0)
+	else if (rc != 0 && rc != -ENOMEM)
 		rc = fail(err, -EINVAL, path, "damaged gzip: %s",
 			  z.msg != NULL ? z.msg : "it ends too early");
 	inflateEnd(&z);
@@ -213,8 +246,8 @@ static int unpack(const char *path, const struct buffer *packed, struct buffer *
 static int read_text(int fd, const char *path, size_t limit, char **text, size_t *size,
 		     struct load_error *err)
 {
-	struct buffer raw = {.limit = limit};
-	struct buffer unpacked = {.limit = limit};
+	struct buffer raw = {.limit = limit, .path = path, .err = err};
+	struct buffer unpacked = {.limit = limit, .path = path, .err = err};
 	int rc = read_file(fd, path, &raw, err);
 
 	if (rc != 0)
@@ -279,6 +312,16 @@ int load_conf(const char *path, struct conf *out, struct load_error *err)
 	return rc;
 }
 
+static void fail_list_memory(struct load_error *err, const char *path, size_t line)
+{
+	char is[MEMORY_TEXT_MAX];
+
+	fail(err, -ENOMEM, path, "the list needs more memory than the %s that are available",
+	     memory_format(memory_available(""), is));
+	err->line = line;
+	err->column = line != 0;
+}
+
 static int parse_list(int fd, const char *path, const char *name, bool strict, struct list **out,
 		      struct load_error *err)
 {
@@ -289,8 +332,12 @@ static int parse_list(int fd, const char *path, const char *name, bool strict, s
 
 	if (rc != 0)
 		return rc;
-	rc = list_parse(name, path, text, size, strict ? 0 : LIST_SKIP_BAD, out, &list_err);
-	if (rc != 0)
+	rc = list_parse_within(name, path, text, size, strict ? 0 : LIST_SKIP_BAD,
+			       size > SMALL_TEXT_BYTES ? (size_t)memory_allowed() : SIZE_MAX, out,
+			       &list_err);
+	if (rc == -ENOMEM)
+		fail_list_memory(err, path, list_err.line);
+	else if (rc != 0)
 		fail_syntax(err, rc, "list_syntax", path, list_err.line, list_err.column,
 			    list_err.text);
 	free(text);
@@ -384,6 +431,24 @@ static int take_list(const struct sources *sources, const struct conf_list *entr
 	return 0;
 }
 
+/* Whether there is memory for a table; if not, the spare is given up before it is refused. */
+static int check_table(const struct conf *conf, const struct table_rule *rules,
+		       struct table **spare, struct load_error *err)
+{
+	struct table_estimate estimate;
+	uint64_t need;
+	int rc;
+
+	table_estimate(rules, conf->rule_count, &estimate);
+	need = estimate.table + estimate.build;
+	rc = check_memory(err, conf->path, "the table", need);
+	if (rc == 0 || *spare == NULL)
+		return rc;
+	table_destroy(*spare);
+	*spare = NULL;
+	return check_memory(err, conf->path, "the table", need);
+}
+
 int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spare,
 		 struct load_result *result, struct load_error *err)
 {
@@ -399,11 +464,17 @@ int load_rebuild(const struct conf *conf, uint32_t generation, struct table *spa
 		rules[i].list = result->lists[conf->rules[i].list];
 		rules[i].egress = (uint16_t)conf->rules[i].egress;
 	}
+	rc = check_table(conf, rules, &spare, err);
+	if (rc != 0)
+		goto free_rules;
 	rc = table_rebuild(rules, conf->rule_count, (uint16_t)conf->default_egress, generation,
 			   spare, &result->table);
-	if (rc != 0)
+	if (rc == -ENOMEM)
+		fail_memory(err, conf->path);
+	else if (rc != 0)
 		fail(err, rc, conf->path, "cannot build the table: %s", strerror(-rc));
 	result->build_us = now_us() - start;
+free_rules:
 	free(rules);
 	return rc;
 }

@@ -28,6 +28,7 @@ struct parser {
 	struct list_error *error;
 	size_t room4; /* entries that fit */
 	size_t room6;
+	size_t max_bytes; /* of both */
 	uint32_t line;
 	const char *line_start;
 	bool skip_bad;
@@ -80,13 +81,27 @@ static int refuse_word(struct parser *parser, struct word word, const char *what
 	return refuse(parser, word, "%s: '%s'", what, quote(word.text, word.size, quoted));
 }
 
+/* Whether so many more bytes are allowed. */
+static bool within(struct parser *parser, size_t bytes)
+{
+	size_t held = parser->room4 * sizeof(struct list4_entry) +
+		      parser->room6 * sizeof(struct list6_entry);
+
+	if (held <= parser->max_bytes && bytes <= parser->max_bytes - held)
+		return true;
+	parser->error->line = parser->line;
+	parser->error->column = 1;
+	return false;
+}
+
 /* Returns the entries with more room, or NULL; what there was is then untouched. */
-static void *grow(void *entries, size_t *room, size_t entry_size)
+static void *grow(struct parser *parser, void *entries, size_t *room, size_t entry_size)
 {
 	size_t more = *room == 0 ? FIRST_ENTRIES : *room * 2;
 	void *moved;
 
-	if (more > SIZE_MAX / entry_size)
+	/* While they are moved they are there twice, and so while they are sorted. */
+	if (more > SIZE_MAX / 2 / entry_size || !within(parser, 2 * more * entry_size))
 		return NULL;
 	moved = realloc(entries, more * entry_size);
 	if (moved != NULL)
@@ -99,7 +114,7 @@ static int add4(struct parser *parser, uint32_t addr, uint8_t len)
 	struct list *list = parser->list;
 
 	if (list->count4 == parser->room4) {
-		void *grown = grow(list->v4, &parser->room4, sizeof(*list->v4));
+		void *grown = grow(parser, list->v4, &parser->room4, sizeof(*list->v4));
 
 		if (grown == NULL)
 			return -ENOMEM;
@@ -114,7 +129,7 @@ static int add6(struct parser *parser, struct addr6 addr, uint8_t len)
 	struct list *list = parser->list;
 
 	if (list->count6 == parser->room6) {
-		void *grown = grow(list->v6, &parser->room6, sizeof(*list->v6));
+		void *grown = grow(parser, list->v6, &parser->room6, sizeof(*list->v6));
 
 		if (grown == NULL)
 			return -ENOMEM;
@@ -401,8 +416,19 @@ static void trim(struct list *list)
 int list_parse(const char *name, const char *file, const char *text, size_t size,
 	       enum list_flags flags, struct list **out, struct list_error *err)
 {
+	return list_parse_within(name, file, text, size, flags, SIZE_MAX, out, err);
+}
+
+int list_parse_within(const char *name, const char *file, const char *text, size_t size,
+		      enum list_flags flags, size_t max_bytes, struct list **out,
+		      struct list_error *err)
+{
 	struct list_error error = {.text = "out of memory"};
-	struct parser parser = {.error = &error, .skip_bad = (flags & LIST_SKIP_BAD) != 0};
+	struct parser parser = {
+		.error = &error,
+		.max_bytes = max_bytes,
+		.skip_bad = (flags & LIST_SKIP_BAD) != 0,
+	};
 	int rc;
 
 	if (size > UINT32_MAX) { /* lines are counted in 32 bits */

@@ -94,6 +94,15 @@ enum list_flags {
 int list_parse(const char *name, const char *file, const char *text, size_t size,
 	       enum list_flags flags, struct list **out, struct list_error *err);
 
+/*
+ * The same with no more than max_bytes for the entries, at any moment.
+ *
+ * Errors: in addition -ENOMEM with err->line the line at which it was not enough
+ */
+int list_parse_within(const char *name, const char *file, const char *text, size_t size,
+		      enum list_flags flags, size_t max_bytes, struct list **out,
+		      struct list_error *err);
+
 /* An empty list with one reference, the caller's. name and file are copied. NULL: no memory. */
 struct list *list_create(const char *name, const char *file);
 
