@@ -4,6 +4,7 @@
 //! fast. Every folder is searched when the build is configured: a new file needs no line here.
 const std = @import("std");
 const builtin = @import("builtin");
+const allocation = @import("tests/allocation.zig");
 const clang = @import("tests/clang.zig");
 const Build = std.Build;
 const Compile = Build.Step.Compile;
@@ -170,7 +171,7 @@ const Devices = enum {
 };
 
 /// The project compiled in one mode.
-const Kit = struct {
+pub const Kit = struct {
     settings: Settings,
     /// On devices in memory, except for library, sluice and utun.
     objects: std.enums.EnumArray(Part, *Compile),
@@ -326,13 +327,17 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     const fuzz_short = clang.fuzzSuites(b, fuzzers, 2);
     var units: std.enums.EnumArray(Part, []const Suite) = .initUndefined();
     for (all_parts) |part| units.set(part, unitSuites(b, part, debug, fast));
-    const unit = concat(b, Suite, &units.values);
+    const no_memory = allocation.suites(b, debug);
+    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory });
+    const scale = programSuites(b, fast, "scale");
     const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, fuzz_short, netns });
 
     addSuites(b, "test", "Run all of the next six and short fuzzing, whatever fails", all);
     addSuites(b, "test-tidy", "Check the rules of the house (tests/tidy/tidy.py)", tidy);
     addSuites(b, "lint", "Check with clang-format-14, clang-tidy-14, zig fmt and scdoc", lint);
     addSuites(b, "test-unit", "Run the unit tests, debug and fast; its options after --", unit);
+    addSuites(b, "test-allocation", "Run the tests in which allocations fail alone", no_memory);
+    addSuites(b, "test-scale", "Load 6 million prefixes, and be refused them (minutes)", scale);
     addSuites(b, "test-stress", "Run the stress programs (tests/stress), debug", stress);
     addSuites(b, "test-seeds", "Run each fuzz target on its seeds (tests/fuzz), debug", seeds);
     addSuites(b, "test-netns", "Run the network namespace tests; pytest's options after --", netns);
@@ -427,7 +432,7 @@ pub fn isUtunTest(file: []const u8) bool {
     return std.mem.startsWith(u8, std.fs.path.basename(file), "test_utun");
 }
 
-fn linkCriterion(exe: *Compile) void {
+pub fn linkCriterion(exe: *Compile) void {
     linkLibs(exe.root_module, &.{"criterion"});
     exe.link_gc_sections = false; // Criterion finds its tests in a section that nothing refers to
 }
@@ -609,11 +614,11 @@ fn linkPart(m: *Build.Module, kit: Kit, part: Part) void {
     linkLibs(m, part.libs());
 }
 
-fn linkLibs(m: *Build.Module, libs: []const []const u8) void {
+pub fn linkLibs(m: *Build.Module, libs: []const []const u8) void {
     for (libs) |lib| m.linkSystemLibrary(lib, .{ .use_pkg_config = .force });
 }
 
-fn addModule(
+pub fn addModule(
     b: *Build,
     s: Settings,
     files: []const []const u8,

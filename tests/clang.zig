@@ -2,6 +2,7 @@
 //! lint. A part of build.zig.
 const std = @import("std");
 const root = @import("../build.zig");
+const allocation = @import("allocation.zig");
 const Build = std.Build;
 const LazyPath = Build.LazyPath;
 const Run = Build.Step.Run;
@@ -35,6 +36,27 @@ pub fn asanSuites(b: *Build) []const Suite {
         append(b, &objects, addClangObject(b, f, sanitize));
     };
     const exe = addClangLink(b, "sluice-tests-asan", objects.items, sanitize, &.{"criterion"});
+    return suiteList(b, &.{
+        asanSuite(b, "unit asan", exe),
+        asanSuite(b, "unit asan allocation", addAsanAllocation(b, sanitize)),
+    });
+}
+
+/// The sources that tests/allocation lets run out of memory.
+fn addAsanAllocation(b: *Build, sanitize: []const u8) LazyPath {
+    var objects: std.ArrayList(LazyPath) = .empty;
+    for (allocation.files(b)) |f| {
+        append(b, &objects, addClangObjectWith(b, f, sanitize, allocation.flags(b)));
+    }
+    const lpm_model = models ++ "/lpm_model.c";
+    for ([_][]const u8{ allocation.seam_file, lpm_model, "tests/main.c" }) |f| {
+        append(b, &objects, addClangObject(b, f, sanitize));
+    }
+    const name = "sluice-tests-asan-allocation";
+    return addClangLink(b, name, objects.items, sanitize, &.{"criterion"});
+}
+
+fn asanSuite(b: *Build, name: []const u8, exe: LazyPath) Suite {
     const words = wordList(b, &.{
         .{ .text = "/bin/sh" },
         .{ .text = "-uc" },
@@ -50,7 +72,7 @@ pub fn asanSuites(b: *Build) []const Suite {
         .{ .text = "sh" },
         .{ .path = exe },
     });
-    return suiteList(b, &.{.{ .name = "unit asan", .words = words }});
+    return .{ .name = name, .words = words };
 }
 
 pub const Fuzzer = struct { file: []const u8, exe: LazyPath };
@@ -114,9 +136,19 @@ fn addClangParts(b: *Build, sanitize: []const u8) std.ArrayList(LazyPath) {
 }
 
 fn addClangObject(b: *Build, file: []const u8, sanitize: []const u8) LazyPath {
+    return addClangObjectWith(b, file, sanitize, &.{});
+}
+
+fn addClangObjectWith(
+    b: *Build,
+    file: []const u8,
+    sanitize: []const u8,
+    flags: []const []const u8,
+) LazyPath {
     const cc = b.addSystemCommand(&.{ "clang-14", "-g", "-O1", "-fno-omit-frame-pointer" });
     cc.addArgs(&.{ sanitize, "-fno-sanitize-recover=all", "-I." });
     cc.addArgs(c_flags);
+    cc.addArgs(flags);
     cc.addArgs(&.{ "-w", "-c" }); // warnings are for the build proper and for lint
     cc.addFileArg(b.path(file));
     cc.addArgs(&.{ "-MD", "-MF" });
@@ -152,7 +184,9 @@ fn addClangLink(
 // Lint. What a tool finds in a file is kept until the file or what it includes changes.
 
 pub fn lintSuites(b: *Build) []const Suite {
-    const zig_files: []const []const u8 = &.{ "build.zig", "build.zig.zon", "tests/clang.zig" };
+    const zig_files: []const []const u8 = &.{
+        "build.zig", "build.zig.zon", "tests/allocation.zig", "tests/clang.zig",
+    };
     const zig_fmt = addFindings(b, "zig fmt");
     zig_fmt.run.addFileArg(b.graph.path(.zig_exe, ""));
     zig_fmt.run.addArgs(&.{ "fmt", "--check" });
