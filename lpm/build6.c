@@ -141,12 +141,15 @@ static int level_trees(struct lpm6 *table)
 			table->height = lpm6_link_height(table->root[i]);
 	}
 	for (size_t i = 0; i < LPM6_ROOT; i++) {
-		int rc = 0;
+		uint32_t entry = table->root[i];
+		int rc;
 
-		if (lpm6_is_link(table->root[i]))
-			rc = lpm6_raise_tree(table, table->height, &table->root[i]);
+		if (!lpm6_is_link(entry))
+			continue;
+		rc = lpm6_raise_tree(table, table->height, &entry); /* may move the root */
 		if (rc != 0)
 			return rc;
+		table->root[i] = entry;
 	}
 	return 0;
 }
