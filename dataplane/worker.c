@@ -5,7 +5,8 @@
  *   in:  interface -> receive -> parse -> find the flow -> translate back -> TUN
  *
  * A burst is taken through each stage as an array. decide_burst() and settle() are the only place
- * where verdicts are taken. Answers (RST, ICMP) ride on the burst's way back into the TUN.
+ * where verdicts are taken. The way out is in emit.c, the way in in inward.c; answers (RST, ICMP)
+ * are answer.c's and ride on the burst's way back into the TUN.
  *
  * Threads: one worker, one thread; it owns all that it writes. The table and the links are read
  * once a turn and forgotten at its end. Nothing here calls malloc, takes a lock or writes a log.
@@ -17,70 +18,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/answer.h"
 #include "dataplane/chores.h"
+#include "dataplane/emit.h"
 #include "dataplane/inspect.h"
+#include "dataplane/inward.h"
 #include "dataplane/links.h"
-#include "dataplane/reject.h"
-#include "dataplane/rewrite.h"
 
 enum {
-	EVICTIONS_MAX = 4,   /* for want of a port */
-	REPLIES_PER_MS = 10, /* answers a worker gives, at most */
-	REPLIES_BURST = 1000,
+	EVICTIONS_MAX = 4, /* for want of a port */
 };
-
-/* ---- Answers and the way back into the TUN ---- */
-
-static void send_to_tun(struct worker *w)
-{
-	unsigned taken;
-
-	if (w->to_tun_count == 0)
-		return;
-	taken = tun_send_burst(w->tun, w->to_tun, w->to_tun_count);
-	worker_drop(w, REASON_TUN_BUSY, w->to_tun_count - taken);
-	w->to_tun_count = 0;
-	w->reply_count = 0;
-}
-
-/* A buffer for an answer, or NULL when enough have been given. */
-static struct buf *reply_buf(struct worker *w)
-{
-	if (w->reply_ms != w->now_ms) {
-		w->reply_tokens += (w->now_ms - w->reply_ms) * REPLIES_PER_MS;
-		if (w->reply_tokens > REPLIES_BURST)
-			w->reply_tokens = REPLIES_BURST;
-		w->reply_ms = w->now_ms;
-	}
-	if (w->reply_tokens == 0 || w->reply_count == BURST_MAX)
-		return NULL;
-	return &w->replies[w->reply_count];
-}
-
-static void reply_push(struct worker *w, struct buf *reply)
-{
-	w->reply_tokens--;
-	w->reply_count++;
-	w->to_tun[w->to_tun_count++] = reply;
-	worker_count(&w->counters.packets_out, 1);
-	worker_count(&w->counters.bytes_out, reply->len);
-}
-
-static void reject(struct worker *w, const struct packet *p)
-{
-	struct buf *reply = reply_buf(w);
-
-	if (reply && reject_build(p, NULL, reply))
-		reply_push(w, reply);
-}
-
-static void reset_inner(struct worker *w, const struct packet *p, bool outbound)
-{
-	struct buf *reply = reply_buf(w);
-
-	if (reply && reject_reset_inner(p, outbound, reply))
-		reply_push(w, reply);
-}
 
 /* ---- Decide ---- */
 
@@ -100,7 +47,7 @@ static bool routable(const struct flow_key *k)
 	       !(k->src[0] == 0xfe && (k->src[1] & 0xc0) == 0x80);
 }
 
-static uint16_t lookup_one(const struct table *table, const struct flow_key *key)
+uint16_t worker_verdict(const struct table *table, const struct flow_key *key)
 {
 	struct addr dst = key_dst(key);
 
@@ -164,11 +111,7 @@ static bool opens_connection(const struct packet *p)
 	return p->key.proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/*
- * A flow that an older table decided gets the new one's verdict. Returns the flow, or NULL if its
- * egress changed and it had to go.
- */
-static struct flow *renew(struct worker *w, const struct table *table, struct flow *f,
+struct flow *worker_renew(struct worker *w, const struct table *table, struct flow *f,
 			  uint16_t verdict)
 {
 	uint16_t egress = table->verdicts[verdict].egress;
@@ -211,7 +154,7 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 	worker_count(&w->counters.flow_misses, 1);
 	if (nat && map == FLOW_NAT_NONE) {
 		it->reason = REASON_NO_PORT;
-		reject(w, p); /* RFC 5508, REQ-8 */
+		answer_reject(w, p); /* RFC 5508, REQ-8 */
 		return NULL;
 	}
 	f = flow_create(w->flows, &p->key, it->hash, w->now_ms);
@@ -262,7 +205,7 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 	case PACKET_ICMP_ERROR:
 		f = flow_of_error(w, p);
 		if (f && f->generation != table->generation) {
-			f = renew(w, table, f, lookup_one(table, &f->key));
+			f = worker_renew(w, table, f, worker_verdict(table, &f->key));
 			it->reason = f ? REASON_NONE : REASON_EGRESS_CHANGED;
 		}
 		*flow = f;
@@ -285,13 +228,13 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 		f = NULL;
 	}
 	if (!it->decided && (!f || f->generation != table->generation)) {
-		it->verdict = lookup_one(table, &p->key);
+		it->verdict = worker_verdict(table, &p->key);
 		it->decided = true;
 	}
 	if (f && f->generation != table->generation) {
-		f = renew(w, table, f, it->verdict);
+		f = worker_renew(w, table, f, it->verdict);
 		if (!f && p->key.proto == PROTO_TCP && !opens_connection(p)) {
-			reset_inner(w, p, true);
+			answer_reset(w, p, true);
 			it->reason = REASON_EGRESS_CHANGED;
 			return 0;
 		}
@@ -311,96 +254,6 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 
 /* ---- Emit ---- */
 
-static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
-{
-	uint32_t head = w->wish_head;
-	/* [wish-1] pairs with [wish-2]: the slot was read before it is written again. */
-	uint32_t tail = __atomic_load_n(&w->wish_tail, __ATOMIC_ACQUIRE);
-
-	if (head - tail == WISHES_MAX)
-		return; /* asked again with the next packet */
-	w->wishes[head % WISHES_MAX] = (struct wish){.egress = egress, .via = *via};
-	/* [wish-3] pairs with [wish-4]: the wish is whole before it is seen. */
-	__atomic_store_n(&w->wish_head, head + 1, __ATOMIC_RELEASE);
-	if (write(w->wish_fd, "", 1) < 0)
-		return; /* the pipe is full, so it is readable: enough */
-}
-
-/* Put a translated packet on its way, or let it wait for the next hop's link-layer address. */
-static enum reason enqueue(struct worker *w, const struct link *link, unsigned egress,
-			   struct packet *p)
-{
-	struct worker_egress *e = &w->egress[egress];
-	struct addr dst = key_dst(&p->key), via;
-	bool first;
-
-	switch (e->ethernet ? link_next_hop(link, &dst, &via, p->buf->next_hop) : LINK_HOP_OK) {
-	case LINK_HOP_OK:
-		e->out[e->out_count++] = p->buf;
-		worker_count(&w->counters.egress[egress].packets_out, packet_segments(p));
-		worker_count(&w->counters.egress[egress].bytes_out, p->buf->len);
-		return REASON_NONE;
-	case LINK_HOP_UNRESOLVED:
-		if (!pending_add(w->pending, p->buf, egress, &via, w->now_ms, &first))
-			return REASON_UNRESOLVED;
-		if (first)
-			wish_push(w, egress, &via);
-		return REASON_NONE;
-	case LINK_HOP_NONE:
-		break;
-	}
-	return REASON_NO_NEXT_HOP;
-}
-
-static bool too_big(const struct packet *p, const struct link *link)
-{
-	const struct buf *b = p->buf;
-	uint32_t largest =
-		b->offload.gso_type ? (uint32_t)p->payload + b->offload.gso_size : b->len;
-
-	return link->mtu && largest > link->mtu;
-}
-
-static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
-{
-	uint16_t quoted_offset, l4_offset;
-	struct flow_key quoted;
-
-	if (p->kind == PACKET_ICMP_ERROR &&
-	    packet_quoted(p, &quoted, &quoted_offset, &l4_offset) == REASON_NONE)
-		rewrite_icmp_error_out(p, quoted_offset, l4_offset, addr, port);
-	else
-		rewrite_source(p, addr, port);
-}
-
-static enum reason emit_interface(struct worker *w, const struct links *links, unsigned egress,
-				  struct packet *p, const struct flow *f)
-{
-	const struct link *link = &links->link[egress];
-	struct worker_egress *e = &w->egress[egress];
-	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
-	uint8_t bytes[16];
-
-	if (!link->up)
-		return REASON_LINK_DOWN;
-	if (too_big(p, link)) {
-		struct buf *reply = reply_buf(w);
-
-		if (reply && reject_too_big(p, NULL, link->mtu, reply))
-			reply_push(w, reply);
-		return REASON_TOO_BIG;
-	}
-	if (e->nat) {
-		if (source->version == 0) {
-			reject(w, p);
-			return REASON_NO_ADDRESS;
-		}
-		addr_to_bytes(source, bytes);
-		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
-	}
-	return enqueue(w, link, egress, p);
-}
-
 /* Send each packet of the burst its way. */
 static void emit_burst(struct worker *w, const struct table *table, const struct links *links,
 		       unsigned n)
@@ -416,13 +269,13 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		if (it->reason == REASON_NONE) {
 			switch (w->egress[egress].type) {
 			case EGRESS_INTERFACE:
-				it->reason = emit_interface(w, links, egress, &it->packet, f);
+				it->reason = emit_packet(w, links, egress, &it->packet, f);
 				break;
 			case EGRESS_DROP:
 				it->reason = REASON_RULE;
 				break;
 			case EGRESS_REJECT:
-				reject(w, &it->packet);
+				answer_reject(w, &it->packet);
 				it->reason = REASON_REJECTED;
 				break;
 			}
@@ -430,16 +283,8 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
-	for (unsigned i = 0; i < w->egress_count; i++) {
-		struct worker_egress *e = &w->egress[i];
-
-		if (e->out_count == 0)
-			continue;
-		unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
-		worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
-		e->out_count = 0;
-	}
-	send_to_tun(w);
+	emit_flush(w);
+	answer_flush(w);
 }
 
 /* ---- Out: from the TUN ---- */
@@ -466,100 +311,6 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 
 /* ---- In: from an interface ---- */
 
-/* The key by which the inner side knows the flow of a packet that `map` let in from `remote`. */
-static struct flow_key inner_key(const struct nat_map *map, const uint8_t *remote,
-				 uint16_t remote_port)
-{
-	struct flow_key k = {
-		.src_port = map->inner_port, .proto = map->proto, .version = map->version};
-	bool echo = map->proto == PROTO_ICMP || map->proto == PROTO_ICMP6;
-
-	memcpy(k.src, map->inner, sizeof(k.src));
-	memcpy(k.dst, remote, sizeof(k.dst));
-	k.dst_port = echo ? map->inner_port : remote_port;
-	return k;
-}
-
-static bool is_address(const uint8_t *bytes, const struct addr *addr)
-{
-	uint8_t want[16];
-
-	if (addr->version == 0)
-		return false;
-	addr_to_bytes(addr, want);
-	return memcmp(bytes, want, addr->version == 4 ? 4 : 16) == 0;
-}
-
-/* An ICMP error from outside, about a packet of ours. */
-static enum reason return_error(struct worker *w, const struct worker_egress *e, struct packet *p)
-{
-	const struct nat_map *map;
-	struct flow_key quoted, key;
-	uint16_t quoted_offset, l4_offset;
-	enum reason reason = packet_quoted(p, &quoted, &quoted_offset, &l4_offset);
-
-	if (reason != REASON_NONE)
-		return reason;
-	/* It must quote what left us: from this very address. */
-	if (memcmp(quoted.src, p->key.dst, sizeof(quoted.src)) != 0)
-		return REASON_UNSOLICITED;
-	map = nat_find_outer(e->nat, quoted.version, quoted.proto, quoted.src_port);
-	if (!map)
-		return REASON_UNSOLICITED;
-	key = inner_key(map, quoted.dst, quoted.dst_port);
-	if (!flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms))
-		return REASON_UNSOLICITED;
-	rewrite_icmp_error(p, quoted_offset, l4_offset, map->inner, map->inner_port);
-	return REASON_NONE;
-}
-
-static enum reason return_packet(struct worker *w, const struct table *table,
-				 const struct links *links, unsigned egress, struct packet *p)
-{
-	const struct worker_egress *e = &w->egress[egress];
-	const struct link *link = &links->link[egress];
-	const struct nat_map *map;
-	struct flow_key key;
-	struct flow *f;
-	uint8_t inner[16];
-	uint16_t inner_port;
-
-	if (!is_address(p->key.dst, p->key.version == 4 ? &link->address4 : &link->address6))
-		return REASON_UNSOLICITED;
-	if (p->kind == PACKET_ICMP_ERROR)
-		return return_error(w, e, p);
-	if (p->kind != PACKET_TRANSPORT)
-		return p->kind == PACKET_FRAGMENT ? REASON_FRAGMENT : REASON_PROTOCOL;
-	map = nat_find_outer(e->nat, p->key.version, p->key.proto, p->key.dst_port);
-	if (!map)
-		return REASON_UNSOLICITED;
-	key = inner_key(map, p->key.src, p->key.src_port);
-	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
-	if (!f || f->egress != egress)
-		return REASON_UNSOLICITED;
-
-	memcpy(inner, map->inner, sizeof(inner));
-	inner_port = map->inner_port;
-	if (f->generation != table->generation) {
-		uint16_t verdict = lookup_one(table, &key);
-
-		/*
-		 * A question from before the reload may still be answered: the next one moves the
-		 * flow. TCP is told at once.
-		 */
-		if (table->verdicts[verdict].egress == egress || p->key.proto == PROTO_TCP)
-			f = renew(w, table, f, verdict);
-		if (!f) {
-			rewrite_destination(p, inner, inner_port);
-			reset_inner(w, p, false);
-			return REASON_EGRESS_CHANGED;
-		}
-	}
-	flow_note_in(w->flows, f, p, packet_segments(p), w->now_ms);
-	rewrite_destination(p, inner, inner_port);
-	return REASON_NONE;
-}
-
 static unsigned serve_egress(struct worker *w, const struct table *table, const struct links *links,
 			     unsigned egress)
 {
@@ -575,7 +326,7 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 		worker_count(&w->counters.egress[egress].packets_in, segments);
 		worker_count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
 		if (reason == REASON_NONE)
-			reason = return_packet(w, table, links, egress, p);
+			reason = inward_packet(w, table, links, egress, p);
 		if (reason != REASON_NONE) {
 			worker_drop(w, reason, segments);
 			continue;
@@ -584,7 +335,7 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 		worker_count(&w->counters.packets_out, segments);
 		worker_count(&w->counters.bytes_out, p->buf->len);
 	}
-	send_to_tun(w);
+	answer_flush(w);
 	return n;
 }
 

@@ -106,6 +106,17 @@ void worker_fini(struct worker *worker);
 /* The thread's function; argument is the worker. */
 void *worker_main(void *worker);
 
+/* What the table says of a key's destination: an index into its verdicts. */
+uint16_t worker_verdict(const struct table *table, const struct flow_key *key);
+
+/*
+ * A flow that an older table decided gets the new one's verdict.
+ *
+ * Returns: the flow, or NULL if its egress changed and it had to go
+ */
+struct flow *worker_renew(struct worker *worker, const struct table *table, struct flow *flow,
+			  uint16_t verdict);
+
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);
 

@@ -1,0 +1,107 @@
+/* See emit.h. */
+#include "dataplane/emit.h"
+
+#include <unistd.h>
+
+#include "dataplane/answer.h"
+#include "dataplane/rewrite.h"
+
+static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
+{
+	uint32_t head = w->wish_head;
+	/* [wish-1] pairs with [wish-2]: the slot was read before it is written again. */
+	uint32_t tail = __atomic_load_n(&w->wish_tail, __ATOMIC_ACQUIRE);
+
+	if (head - tail == WISHES_MAX)
+		return; /* asked again with the next packet */
+	w->wishes[head % WISHES_MAX] = (struct wish){.egress = egress, .via = *via};
+	/* [wish-3] pairs with [wish-4]: the wish is whole before it is seen. */
+	__atomic_store_n(&w->wish_head, head + 1, __ATOMIC_RELEASE);
+	if (write(w->wish_fd, "", 1) < 0)
+		return; /* the pipe is full, so it is readable: enough */
+}
+
+/* Put a translated packet on its way, or let it wait for the next hop's link-layer address. */
+static enum reason enqueue(struct worker *w, const struct link *link, unsigned egress,
+			   struct packet *p)
+{
+	struct worker_egress *e = &w->egress[egress];
+	struct addr dst = key_dst(&p->key), via;
+	bool first;
+
+	switch (e->ethernet ? link_next_hop(link, &dst, &via, p->buf->next_hop) : LINK_HOP_OK) {
+	case LINK_HOP_OK:
+		e->out[e->out_count++] = p->buf;
+		worker_count(&w->counters.egress[egress].packets_out, packet_segments(p));
+		worker_count(&w->counters.egress[egress].bytes_out, p->buf->len);
+		return REASON_NONE;
+	case LINK_HOP_UNRESOLVED:
+		if (!pending_add(w->pending, p->buf, egress, &via, w->now_ms, &first))
+			return REASON_UNRESOLVED;
+		if (first)
+			wish_push(w, egress, &via);
+		return REASON_NONE;
+	case LINK_HOP_NONE:
+		break;
+	}
+	return REASON_NO_NEXT_HOP;
+}
+
+static bool too_big(const struct packet *p, const struct link *link)
+{
+	const struct buf *b = p->buf;
+	uint32_t largest =
+		b->offload.gso_type ? (uint32_t)p->payload + b->offload.gso_size : b->len;
+
+	return link->mtu && largest > link->mtu;
+}
+
+static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
+{
+	uint16_t quoted_offset, l4_offset;
+	struct flow_key quoted;
+
+	if (p->kind == PACKET_ICMP_ERROR &&
+	    packet_quoted(p, &quoted, &quoted_offset, &l4_offset) == REASON_NONE)
+		rewrite_icmp_error_out(p, quoted_offset, l4_offset, addr, port);
+	else
+		rewrite_source(p, addr, port);
+}
+
+enum reason emit_packet(struct worker *w, const struct links *links, unsigned egress,
+			struct packet *p, const struct flow *f)
+{
+	const struct link *link = &links->link[egress];
+	struct worker_egress *e = &w->egress[egress];
+	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
+	uint8_t bytes[16];
+
+	if (!link->up)
+		return REASON_LINK_DOWN;
+	if (too_big(p, link)) {
+		answer_too_big(w, p, link->mtu);
+		return REASON_TOO_BIG;
+	}
+	if (e->nat) {
+		if (source->version == 0) {
+			answer_reject(w, p);
+			return REASON_NO_ADDRESS;
+		}
+		addr_to_bytes(source, bytes);
+		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
+	}
+	return enqueue(w, link, egress, p);
+}
+
+void emit_flush(struct worker *w)
+{
+	for (unsigned i = 0; i < w->egress_count; i++) {
+		struct worker_egress *e = &w->egress[i];
+
+		if (e->out_count == 0)
+			continue;
+		unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
+		worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
+		e->out_count = 0;
+	}
+}

@@ -1,0 +1,24 @@
+/*
+ * The way out by an interface: translate, find the next hop, queue.
+ *
+ * Threads: the worker's own.
+ */
+#ifndef SLUICE_DATAPLANE_EMIT_H
+#define SLUICE_DATAPLANE_EMIT_H
+
+#include "dataplane/links.h"
+#include "dataplane/worker.h"
+
+/*
+ * Translate a packet from the inner side and queue it for its egress, an interface.
+ *
+ * flow:    it belongs to, or NULL
+ * Returns: REASON_NONE, or why it goes no further; the sender has been told if it must know
+ */
+enum reason emit_packet(struct worker *worker, const struct links *links, unsigned egress,
+			struct packet *packet, const struct flow *flow);
+
+/* Send all that is queued for the egresses. */
+void emit_flush(struct worker *worker);
+
+#endif

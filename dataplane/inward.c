@@ -1,0 +1,101 @@
+/* See inward.h. */
+#include "dataplane/inward.h"
+
+#include <string.h>
+
+#include "dataplane/answer.h"
+#include "dataplane/rewrite.h"
+
+/* The key by which the inner side knows the flow of a packet that `map` let in from `remote`. */
+static struct flow_key inner_key(const struct nat_map *map, const uint8_t *remote,
+				 uint16_t remote_port)
+{
+	struct flow_key k = {
+		.src_port = map->inner_port, .proto = map->proto, .version = map->version};
+	bool echo = map->proto == PROTO_ICMP || map->proto == PROTO_ICMP6;
+
+	memcpy(k.src, map->inner, sizeof(k.src));
+	memcpy(k.dst, remote, sizeof(k.dst));
+	k.dst_port = echo ? map->inner_port : remote_port;
+	return k;
+}
+
+static bool is_address(const uint8_t *bytes, const struct addr *addr)
+{
+	uint8_t want[16];
+
+	if (addr->version == 0)
+		return false;
+	addr_to_bytes(addr, want);
+	return memcmp(bytes, want, addr->version == 4 ? 4 : 16) == 0;
+}
+
+/* An ICMP error from outside, about a packet of ours. */
+static enum reason return_error(struct worker *w, const struct worker_egress *e, struct packet *p)
+{
+	const struct nat_map *map;
+	struct flow_key quoted, key;
+	uint16_t quoted_offset, l4_offset;
+	enum reason reason = packet_quoted(p, &quoted, &quoted_offset, &l4_offset);
+
+	if (reason != REASON_NONE)
+		return reason;
+	/* It must quote what left us: from this very address. */
+	if (memcmp(quoted.src, p->key.dst, sizeof(quoted.src)) != 0)
+		return REASON_UNSOLICITED;
+	map = nat_find_outer(e->nat, quoted.version, quoted.proto, quoted.src_port);
+	if (!map)
+		return REASON_UNSOLICITED;
+	key = inner_key(map, quoted.dst, quoted.dst_port);
+	if (!flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms))
+		return REASON_UNSOLICITED;
+	rewrite_icmp_error(p, quoted_offset, l4_offset, map->inner, map->inner_port);
+	return REASON_NONE;
+}
+
+enum reason inward_packet(struct worker *w, const struct table *table, const struct links *links,
+			  unsigned egress, struct packet *p)
+{
+	const struct worker_egress *e = &w->egress[egress];
+	const struct link *link = &links->link[egress];
+	const struct nat_map *map;
+	struct flow_key key;
+	struct flow *f;
+	uint8_t inner[16];
+	uint16_t inner_port;
+
+	if (!is_address(p->key.dst, p->key.version == 4 ? &link->address4 : &link->address6))
+		return REASON_UNSOLICITED;
+	if (p->kind == PACKET_ICMP_ERROR)
+		return return_error(w, e, p);
+	if (p->kind != PACKET_TRANSPORT)
+		return p->kind == PACKET_FRAGMENT ? REASON_FRAGMENT : REASON_PROTOCOL;
+	map = nat_find_outer(e->nat, p->key.version, p->key.proto, p->key.dst_port);
+	if (!map)
+		return REASON_UNSOLICITED;
+	key = inner_key(map, p->key.src, p->key.src_port);
+	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
+	if (!f || f->egress != egress)
+		return REASON_UNSOLICITED;
+
+	memcpy(inner, map->inner, sizeof(inner));
+	inner_port = map->inner_port;
+	if (f->generation != table->generation) {
+		uint16_t verdict = worker_verdict(table, &key);
+
+		/*
+		 * A question from before the reload may still be answered: the next one moves the
+		 * flow. TCP is told at once.
+		 */
+		if (table->verdicts[verdict].egress == egress || p->key.proto == PROTO_TCP)
+			f = worker_renew(w, table, f, verdict);
+		if (!f) {
+			rewrite_destination(p, inner, inner_port);
+			answer_reset(w, p, false);
+			return REASON_EGRESS_CHANGED;
+		}
+	}
+	flow_note_in(w->flows, f, p, packet_segments(p), w->now_ms);
+	rewrite_destination(p, inner, inner_port);
+	return REASON_NONE;
+}
