@@ -114,10 +114,22 @@ static int check_interfaces(const struct conf *c)
 	return 0;
 }
 
+static void fill_egresses(const struct conf *c, struct egress_options *out)
+{
+	for (unsigned i = 0; i < c->egress_count; i++) {
+		out[i].type = (enum egress_type)c->egresses[i].type;
+		out[i].interface = c->egresses[i].interface;
+		out[i].nat = c->egresses[i].nat;
+		out[i].port_first = c->egresses[i].port_first;
+		out[i].port_last = c->egresses[i].port_last;
+	}
+}
+
 static int open_dataplane(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	struct egress_options egresses[EGRESSES_MAX] = {0};
+	struct addr own[CONF_ADDRESSES_MAX];
 	int cpus[TUN_QUEUES_MAX], failed, rc;
 	unsigned queues = allowed_cpus(cpus, QUEUES_AUTO_MAX);
 	char error[CAPTURE_ERROR_MAX];
@@ -151,19 +163,17 @@ static int open_dataplane(struct daemon *d)
 	if (capture_warnings(d->capture)[0])
 		say("%s", capture_warnings(d->capture));
 
-	for (unsigned i = 0; i < c->egress_count; i++) {
-		egresses[i].type = (enum egress_type)c->egresses[i].type;
-		egresses[i].interface = c->egresses[i].interface;
-		egresses[i].nat = c->egresses[i].nat;
-		egresses[i].port_first = c->egresses[i].port_first;
-		egresses[i].port_last = c->egresses[i].port_last;
-	}
+	fill_egresses(c, egresses);
+	for (unsigned i = 0; i < c->interface.address_count; i++)
+		own[i] = c->interface.addresses[i].addr;
 	struct dataplane_options options = {
 		.tun = tun,
 		.egresses = egresses,
 		.egress_count = c->egress_count,
 		.on_change = (enum on_change)c->interface.on_change,
 		.mark = c->interface.mark,
+		.own = own,
+		.own_count = c->interface.address_count,
 		.thread_begin = worker_begin,
 		.context = d,
 	};
@@ -187,7 +197,7 @@ _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESS_DROP == EGRESS_DROP &&
 		       (int)CONF_EGRESS_REJECT == EGRESS_REJECT &&
 		       (int)CONF_ON_CHANGE_KEEP == ON_CHANGE_KEEP &&
-		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX,
+		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX && (int)CONF_ADDRESSES_MAX == OWN_MAX,
 	       "configuration and dataplane use the same numbers");
 
 /* An interface that was made anew (another VPN's client started again) must be opened anew. */

@@ -1,6 +1,7 @@
 /* See answer.h. */
 #include "dataplane/answer.h"
 
+#include "dataplane/emit.h"
 #include "dataplane/reject.h"
 
 enum {
@@ -10,13 +11,12 @@ enum {
 
 void answer_flush(struct worker *w)
 {
-	unsigned taken;
+	if (w->to_tun_count) {
+		unsigned taken = tun_send_burst(w->tun, w->to_tun, w->to_tun_count);
 
-	if (w->to_tun_count == 0)
-		return;
-	taken = tun_send_burst(w->tun, w->to_tun, w->to_tun_count);
-	worker_drop(w, REASON_TUN_BUSY, w->to_tun_count - taken);
-	w->to_tun_count = 0;
+		worker_drop(w, REASON_TUN_BUSY, w->to_tun_count - taken);
+		w->to_tun_count = 0;
+	}
 	w->reply_count = 0;
 }
 
@@ -65,4 +65,44 @@ void answer_too_big(struct worker *w, const struct packet *p, unsigned mtu)
 
 	if (reply && reject_too_big(p, NULL, mtu, reply))
 		push(w, reply);
+}
+
+/* The host's own address of that family on the TUN, or NULL. */
+static const uint8_t *own_address(const struct worker *w, uint8_t version, uint8_t bytes[16])
+{
+	for (unsigned i = 0; i < w->own_count; i++) {
+		if (w->own[i].version != version)
+			continue;
+		addr_to_bytes(&w->own[i], bytes);
+		return bytes;
+	}
+	return NULL;
+}
+
+/*
+ * The kernel takes no IPv4 packet from the TUN whose source is its own address. RFC 7600 has an
+ * address for routers that have none to give.
+ */
+void answer_time_exceeded(struct worker *w, const struct packet *p)
+{
+	static const uint8_t dummy4[4] = {192, 0, 0, 8};
+	struct buf *reply = take(w);
+	uint8_t bytes[16];
+
+	if (reply &&
+	    reject_time_exceeded(p, p->key.version == 4 ? dummy4 : own_address(w, 6, bytes), reply))
+		push(w, reply);
+}
+
+void answer_time_exceeded_out(struct worker *w, const struct links *links, unsigned egress,
+			      const struct packet *p)
+{
+	struct addr dst = key_src(&p->key);
+	struct buf *reply = take(w);
+
+	if (!reply || !reject_time_exceeded(p, NULL, reply))
+		return;
+	w->reply_tokens--;
+	w->reply_count++;
+	emit_answer(w, links, egress, &dst, reply);
 }

@@ -118,6 +118,9 @@ static int worker_create(struct dataplane *d, unsigned index,
 	w->context = options->context;
 	w->tun = tun_queue_at(options->tun, index);
 	w->wish_fd = d->wish_pipe[1];
+	w->own_count = options->own_count;
+	if (w->own_count)
+		memcpy(w->own, options->own, w->own_count * sizeof(w->own[0]));
 	rc = random_seed(&seed);
 	if (rc < 0)
 		goto free_worker;
@@ -174,7 +177,7 @@ static int open_nics(struct dataplane *d, int *failed)
 
 static bool options_valid(const struct dataplane_options *o)
 {
-	if (o->egress_count < 1 || o->egress_count > EGRESSES_MAX)
+	if (o->egress_count < 1 || o->egress_count > EGRESSES_MAX || o->own_count > OWN_MAX)
 		return false;
 	for (unsigned i = 0; i < o->egress_count; i++) {
 		const struct egress_options *e = &o->egresses[i];
@@ -255,6 +258,17 @@ void dataplane_stop(struct dataplane *d)
 	}
 	for (; d->started > 0; d->started--)
 		pthread_join(d->workers[d->started - 1]->thread, NULL);
+}
+
+unsigned dataplane_turn(struct dataplane *d, unsigned worker, uint64_t now_ms)
+{
+	unsigned n;
+
+	CHECK(d->started == 0 && worker < d->worker_count);
+	route_enter();
+	n = worker_turn(d->workers[worker], now_ms);
+	route_exit();
+	return n;
 }
 
 int dataplane_reopen_egress(struct dataplane *d, unsigned egress)

@@ -21,6 +21,7 @@
 enum {
 	EGRESSES_MAX = 32,
 	FLOWS_DEFAULT = 65536, /* a worker */
+	OWN_MAX = 8,
 };
 
 enum egress_type { EGRESS_INTERFACE, EGRESS_DROP, EGRESS_REJECT };
@@ -47,6 +48,9 @@ struct dataplane_options {
 	const uint16_t *busy_ports; /* ports that translation must never use */
 	size_t busy_port_count;
 	uint32_t mark; /* on every packet that leaves by an interface; 0: none */
+	/* Of the host itself on the TUN: for its own packets Sluice is no hop. At most OWN_MAX. */
+	const struct addr *own;
+	unsigned own_count;
 	/* Called first in each worker's thread, to pin or name it; may be NULL. */
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
@@ -79,6 +83,14 @@ void dataplane_stop(struct dataplane *dataplane);
 
 /* Stop, close and free all. NULL does nothing. A persistent TUN stays. */
 void dataplane_destroy(struct dataplane *dataplane);
+
+/*
+ * One round of a worker by the caller's thread and clock, for tests and benchmarks on in-memory
+ * devices. Not while started; the caller is no reader (see route.h).
+ *
+ * Returns: how much there was to do
+ */
+unsigned dataplane_turn(struct dataplane *dataplane, unsigned worker, uint64_t now_ms);
 
 struct tun *dataplane_tun(struct dataplane *dataplane);
 const struct routes *dataplane_routes(const struct dataplane *dataplane);

@@ -21,22 +21,26 @@ static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
 		return; /* the pipe is full, so it is readable: enough */
 }
 
-/* Put a translated packet on its way, or let it wait for the next hop's link-layer address. */
+/*
+ * Put a translated packet on its way, or let it wait for the next hop's link-layer address.
+ *
+ * packets: how many it is on the wire
+ */
 static enum reason enqueue(struct worker *w, const struct link *link, unsigned egress,
-			   struct packet *p)
+			   const struct addr *dst, struct buf *buf, unsigned packets)
 {
 	struct worker_egress *e = &w->egress[egress];
-	struct addr dst = key_dst(&p->key), via;
+	struct addr via;
 	bool first;
 
-	switch (e->ethernet ? link_next_hop(link, &dst, &via, p->buf->next_hop) : LINK_HOP_OK) {
+	switch (e->ethernet ? link_next_hop(link, dst, &via, buf->next_hop) : LINK_HOP_OK) {
 	case LINK_HOP_OK:
-		e->out[e->out_count++] = p->buf;
-		worker_count(&w->counters.egress[egress].packets_out, packet_segments(p));
-		worker_count(&w->counters.egress[egress].bytes_out, p->buf->len);
+		e->out[e->out_count++] = buf;
+		worker_count(&w->counters.egress[egress].packets_out, packets);
+		worker_count(&w->counters.egress[egress].bytes_out, buf->len);
 		return REASON_NONE;
 	case LINK_HOP_UNRESOLVED:
-		if (!pending_add(w->pending, p->buf, egress, &via, w->now_ms, &first))
+		if (!pending_add(w->pending, buf, egress, &via, w->now_ms, &first))
 			return REASON_UNRESOLVED;
 		if (first)
 			wish_push(w, egress, &via);
@@ -74,6 +78,7 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 	const struct link *link = &links->link[egress];
 	struct worker_egress *e = &w->egress[egress];
 	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
+	struct addr dst = key_dst(&p->key);
 	uint8_t bytes[16];
 
 	if (!link->up)
@@ -90,7 +95,17 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 		addr_to_bytes(source, bytes);
 		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
 	}
-	return enqueue(w, link, egress, p);
+	return enqueue(w, link, egress, &dst, p->buf, packet_segments(p));
+}
+
+void emit_answer(struct worker *w, const struct links *links, unsigned egress,
+		 const struct addr *dst, struct buf *buf)
+{
+	const struct link *link = &links->link[egress];
+	enum reason reason = link->up ? enqueue(w, link, egress, dst, buf, 1) : REASON_LINK_DOWN;
+
+	if (reason != REASON_NONE)
+		worker_drop(w, reason, 1);
 }
 
 void emit_flush(struct worker *w)

@@ -18,6 +18,14 @@
 enum reason emit_packet(struct worker *worker, const struct links *links, unsigned egress,
 			struct packet *packet, const struct flow *flow);
 
+/*
+ * Queue a packet of the worker's own for the egress. Dropped, and counted, if there is no way.
+ *
+ * buf: must stay until emit_flush
+ */
+void emit_answer(struct worker *worker, const struct links *links, unsigned egress,
+		 const struct addr *dst, struct buf *buf);
+
 /* Send all that is queued for the egresses. */
 void emit_flush(struct worker *worker);
 

@@ -53,8 +53,8 @@ static enum reason return_error(struct worker *w, const struct worker_egress *e,
 	return REASON_NONE;
 }
 
-enum reason inward_packet(struct worker *w, const struct table *table, const struct links *links,
-			  unsigned egress, struct packet *p)
+static enum reason translate_in(struct worker *w, const struct table *table,
+				const struct links *links, unsigned egress, struct packet *p)
 {
 	const struct worker_egress *e = &w->egress[egress];
 	const struct link *link = &links->link[egress];
@@ -98,4 +98,23 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 	flow_note_in(w->flows, f, p, packet_segments(p), w->now_ms);
 	rewrite_destination(p, inner, inner_port);
 	return REASON_NONE;
+}
+
+enum reason inward_packet(struct worker *w, const struct table *table, const struct links *links,
+			  unsigned egress, struct packet *p)
+{
+	const struct flow_key outer = p->key;
+	enum reason reason = translate_in(w, table, links, egress, p);
+	struct addr dst;
+
+	if (reason != REASON_NONE)
+		return reason;
+	dst = key_dst(&p->key);
+	if (worker_owns(w, links, &dst) || rewrite_hop_limit(p))
+		return REASON_NONE;
+	if (p->kind == PACKET_TRANSPORT) { /* the sender is told of what it sent */
+		rewrite_destination(p, outer.dst, outer.dst_port);
+		answer_time_exceeded_out(w, links, egress, p);
+	}
+	return REASON_HOP_LIMIT;
 }

@@ -23,7 +23,7 @@
 #include "dataplane/emit.h"
 #include "dataplane/inspect.h"
 #include "dataplane/inward.h"
-#include "dataplane/links.h"
+#include "dataplane/rewrite.h"
 
 enum {
 	EVICTIONS_MAX = 4, /* for want of a port */
@@ -254,6 +254,41 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 
 /* ---- Emit ---- */
 
+bool worker_owns(const struct worker *w, const struct links *links, const struct addr *addr)
+{
+	for (unsigned i = 0; i < w->own_count; i++)
+		if (link_addr_compare(&w->own[i], addr) == 0)
+			return true;
+	for (unsigned i = 0; i < links->count; i++) {
+		const struct link *l = &links->link[i];
+
+		if (link_addr_compare(addr->version == 4 ? &l->address4 : &l->address6, addr) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * For what passes through the host Sluice is a router, one hop (RFC 1812, section 5.3.1). The
+ * host's own programs have none: a TTL of 1 still reaches a neighbour, and one of 255 proves it to
+ * be one.
+ */
+static enum reason take_hop(struct worker *w, const struct links *links, struct packet *p)
+{
+	struct addr src = key_src(&p->key);
+
+	if (worker_owns(w, links, &src) || rewrite_hop_limit(p))
+		return REASON_NONE;
+	answer_time_exceeded(w, p);
+	return REASON_HOP_LIMIT;
+}
+
+static void flush(struct worker *w)
+{
+	emit_flush(w);
+	answer_flush(w); /* last: answers may have been queued for an egress, too */
+}
+
 /* Send each packet of the burst its way. */
 static void emit_burst(struct worker *w, const struct table *table, const struct links *links,
 		       unsigned n)
@@ -264,6 +299,8 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
 		uint16_t egress = 0;
 
+		if (it->reason == REASON_NONE)
+			it->reason = take_hop(w, links, &it->packet);
 		if (it->reason == REASON_NONE)
 			egress = settle(w, table, it, &f);
 		if (it->reason == REASON_NONE) {
@@ -283,8 +320,7 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
-	emit_flush(w);
-	answer_flush(w);
+	flush(w);
 }
 
 /* ---- Out: from the TUN ---- */
@@ -335,19 +371,19 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 		worker_count(&w->counters.packets_out, segments);
 		worker_count(&w->counters.bytes_out, p->buf->len);
 	}
-	answer_flush(w);
+	flush(w);
 	return n;
 }
 
 /* ---- The loop ---- */
 
-unsigned worker_turn(struct worker *w)
+unsigned worker_turn(struct worker *w, uint64_t now_ms)
 {
 	const struct table *table = route_table(w->routes); /* [pub-2] is inside */
 	const struct links *links = route_links(w->routes);
 	unsigned n;
 
-	w->now_ms = chores_now_ns() / 1000000;
+	w->now_ms = now_ms;
 	n = serve_tun(w, table, links);
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].nat)
@@ -374,7 +410,7 @@ void *worker_main(void *argument)
 		w->thread_begin(w->context, w->index);
 	route_enter();
 	while (!stop_requested(w)) {
-		unsigned n = worker_turn(w);
+		unsigned n = worker_turn(w, chores_now_ns() / 1000000);
 		uint64_t now = chores_now_ns();
 
 		route_quiescent(); /* table and links must not be used below here */

@@ -6,6 +6,7 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/fragment.h"
+#include "dataplane/links.h"
 #include "dataplane/nat.h"
 #include "dataplane/packet.h"
 #include "dataplane/pending.h"
@@ -56,6 +57,8 @@ struct worker {
 	struct tun_queue *tun;
 	struct worker_egress egress[EGRESSES_MAX];
 	unsigned egress_count;
+	struct addr own[OWN_MAX]; /* the host's, on the TUN */
+	unsigned own_count;
 	struct flow_table *flows;
 	struct fragments fragments;
 	struct pending *pending;
@@ -120,7 +123,10 @@ struct flow *worker_renew(struct worker *worker, const struct table *table, stru
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);
 
-/* One round of the loop without sleeping, for tests and benchmarks on in-memory devices. */
-unsigned worker_turn(struct worker *worker);
+/* One round of the loop without sleeping. Returns: how much there was to do */
+unsigned worker_turn(struct worker *worker, uint64_t now_ms);
+
+/* Whether an address is the host's own, so that no hop lies between it and Sluice. */
+bool worker_owns(const struct worker *worker, const struct links *links, const struct addr *addr);
 
 #endif

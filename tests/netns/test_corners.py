@@ -533,6 +533,47 @@ def test_killed_again_and_again(net):
     assert small.gw.sysctl("net.ipv4.ip_local_reserved_ports") == "40000-59999"
 
 
+# ---- hops ----
+
+def hop(address, ttl, port=9):
+    """Who answers a datagram with that many hops left: an ICMP error's source, or None."""
+    v6 = ":" in address
+    family = socket.AF_INET6 if v6 else socket.AF_INET
+    level, option, errors, error = (
+        (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 25, 25) if v6 else
+        (socket.IPPROTO_IP, socket.IP_TTL, 11, 11))  # IPV6_RECVERR, IP_RECVERR
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.setsockopt(level, option, ttl)
+        s.setsockopt(level, errors, 1)
+        s.settimeout(1)
+        s.connect((address, port))
+        s.send(b"probe")
+        try:
+            s.recv(1000)
+            return address
+        except TimeoutError:
+            return None
+        except OSError:
+            _, control, _, _ = s.recvmsg(1000, 512, socket.MSG_ERRQUEUE)
+        data = next(d for _, kind, d in control if kind == error)
+        offender = data[16:]  # after struct sock_extended_err
+        return (socket.inet_ntop(family, offender[8:24]) if v6
+                else socket.inet_ntop(family, offender[4:8]))
+
+
+@pytest.mark.parametrize("capture", ["Capture = host", "Capture = forward\nFrom = lan0"])
+def test_traceroute(net, capture):
+    """A client behind sees the gateway and Sluice; a program of the gateway itself sees neither."""
+    small = Small(net)
+    small.start(conf=CONF.format("").replace("Capture = host", capture))
+    for address, gateway, sluice in ((LISTED4, ("10.1.0.1", "10.66.0.2"), "192.0.0.8"),
+                                     (LISTED6, ("fd10:1::1", "fd66::2"), "fd66::2")):
+        assert small.client.python(hop, address, 1, 7) in gateway  # by which way it answers
+        assert small.client.python(hop, address, 2, 7) == sluice
+        assert small.client.python(hop, address, 3, 7) == address
+        assert small.gw.python(hop, address, 1, 7) == address
+
+
 # ---- sizes and numbers ----
 
 @pytest.mark.parametrize("size", [1472, 1473, 4000, 60000])
