@@ -99,9 +99,12 @@ static unsigned choose_mtu(struct capture *capture)
 		const struct conf_egress *egress = &capture->conf.egresses[i];
 		struct netlink_link link;
 
-		if (egress->type == CONF_EGRESS_INTERFACE &&
-		    netlink_link_find(capture->netlink, egress->interface, &link) == 0 &&
-		    (mtu == 0 || link.mtu < mtu))
+		if (egress->type != CONF_EGRESS_INTERFACE ||
+		    netlink_link_find(capture->netlink, egress->interface, &link) != 0)
+			continue;
+		if (egress->mtu != 0 && egress->mtu < link.mtu)
+			link.mtu = egress->mtu;
+		if (mtu == 0 || link.mtu < mtu)
 			mtu = link.mtu;
 	}
 	return mtu != 0 ? mtu : MTU_DEFAULT;

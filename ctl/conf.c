@@ -56,7 +56,8 @@ static int finish_interface(struct conf_parser *p)
 
 static int finish_egress(struct conf_parser *p)
 {
-	static const char *const only_interface[] = {"Interface", "Gateway", "Nat", "PortRange"};
+	static const char *const only_interface[] = {"Interface", "Gateway", "MTU", "Nat",
+						     "PortRange"};
 	const struct conf_egress *egress = &p->conf.egresses[p->conf.egress_count - 1];
 	int rc = require(p, "Type");
 

@@ -73,6 +73,7 @@ struct conf_egress {
 	char interface[CONF_IFNAME_MAX];
 	struct addr gateway4; /* version 0: auto */
 	struct addr gateway6;
+	unsigned mtu;        /* of the way behind it; 0: the interface's */
 	bool nat;            /* default true */
 	uint16_t port_first; /* default 40000 */
 	uint16_t port_last;  /* default 59999, inclusive */

@@ -63,13 +63,18 @@ static int set_number(struct conf_parser *p, const struct conf_span *value, cons
 	return rc;
 }
 
-static int set_mtu(struct conf_parser *p, struct conf_span value)
+static int set_mtu_of(struct conf_parser *p, struct conf_span value, unsigned *out)
 {
 	if (conf_span_is(&value, "auto")) {
-		p->conf.interface.mtu = 0;
+		*out = 0;
 		return 0;
 	}
-	return set_number(p, &value, "MTU", CONF_MTU_MIN, UINT16_MAX, &p->conf.interface.mtu);
+	return set_number(p, &value, "MTU", CONF_MTU_MIN, UINT16_MAX, out);
+}
+
+static int set_mtu(struct conf_parser *p, struct conf_span value)
+{
+	return set_mtu_of(p, value, &p->conf.interface.mtu);
 }
 
 static int set_queues(struct conf_parser *p, struct conf_span value)
@@ -217,6 +222,11 @@ static int set_gateway(struct conf_parser *p, struct conf_span value)
 	return 0;
 }
 
+static int set_egress_mtu(struct conf_parser *p, struct conf_span value)
+{
+	return set_mtu_of(p, value, &this_egress(p)->mtu);
+}
+
 static int set_nat(struct conf_parser *p, struct conf_span value)
 {
 	return conf_value_bool(&value, &this_egress(p)->nat, p->err);
@@ -283,6 +293,7 @@ static const struct key {
 	{CONF_SECTION_EGRESS, "Type", set_type},
 	{CONF_SECTION_EGRESS, "Interface", set_interface},
 	{CONF_SECTION_EGRESS, "Gateway", set_gateway},
+	{CONF_SECTION_EGRESS, "MTU", set_egress_mtu},
 	{CONF_SECTION_EGRESS, "Nat", set_nat},
 	{CONF_SECTION_EGRESS, "PortRange", set_port_range},
 	{CONF_SECTION_EGRESS, "Config", NULL},

@@ -106,7 +106,9 @@ static void print_egress(const struct conf_egress *egress, FILE *out)
 	}
 	if (egress->gateway4.version == 0 && egress->gateway6.version == 0)
 		fputs("Gateway = auto", out);
-	fprintf(out, "\nNat = %s\nPortRange = %u-%u\n", egress->nat ? "yes" : "no",
+	fputc('\n', out);
+	print_number(out, "MTU", egress->mtu);
+	fprintf(out, "Nat = %s\nPortRange = %u-%u\n", egress->nat ? "yes" : "no",
 		egress->port_first, egress->port_last);
 }
 

@@ -218,6 +218,17 @@ static void reopen_egresses(struct daemon *d, const struct links *links)
 	}
 }
 
+/* What lies behind an interface may take less than it does. */
+static void limit_mtus(const struct conf *c, struct links *links)
+{
+	for (unsigned i = 0; i < links->count; i++) {
+		struct link *link = &links->link[i];
+
+		if (c->egresses[i].mtu && (!link->mtu || c->egresses[i].mtu < link->mtu))
+			link->mtu = c->egresses[i].mtu;
+	}
+}
+
 static int publish_links(struct daemon *d)
 {
 	char error[CAPTURE_ERROR_MAX];
@@ -228,6 +239,7 @@ static int publish_links(struct daemon *d)
 		say("links: %s", strerror(-rc));
 		return rc;
 	}
+	limit_mtus(&d->conf, links);
 	reopen_egresses(d, links);
 	if (capture_update_replies(d->capture, links, error) < 0)
 		say("%s", error);

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/cut.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/wire.h"
 
 static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
 {
@@ -21,6 +23,14 @@ static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
 		return; /* the pipe is full, so it is readable: enough */
 }
 
+static void queue_flush(struct worker *w, struct worker_egress *e)
+{
+	unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
+
+	worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
+	e->out_count = 0;
+}
+
 /*
  * Put a translated packet on its way, or let it wait for the next hop's link-layer address.
  *
@@ -35,6 +45,8 @@ static enum reason enqueue(struct worker *w, const struct link *link, unsigned e
 
 	switch (e->ethernet ? link_next_hop(link, dst, &via, buf->next_hop) : LINK_HOP_OK) {
 	case LINK_HOP_OK:
+		if (e->out_count == BURST_MAX)
+			queue_flush(w, e);
 		e->out[e->out_count++] = buf;
 		worker_count(&w->counters.egress[egress].packets_out, packets);
 		worker_count(&w->counters.egress[egress].bytes_out, buf->len);
@@ -51,13 +63,71 @@ static enum reason enqueue(struct worker *w, const struct link *link, unsigned e
 	return REASON_NO_NEXT_HOP;
 }
 
+/* A buffer for a piece of at most that length; what is queued may be sent to make room. */
+static struct buf *piece_take(struct worker *w, unsigned len)
+{
+	struct pieces *p = &w->pieces;
+	struct buf *piece;
+
+	if (p->count == BURST_MAX || len > BUF_SIZE - p->used)
+		emit_flush(w);
+	piece = &p->bufs[p->count++];
+	piece->data = p->data + p->used;
+	return piece;
+}
+
+/* Send a packet that is too long for the link in fragments, in order. */
+static enum reason enqueue_fragments(struct worker *w, const struct link *link, unsigned egress,
+				     const struct packet *p, struct buf *whole)
+{
+	struct addr dst = key_dst(&p->key);
+	enum reason reason = REASON_NONE;
+	struct buf *piece;
+	uint32_t at = 0;
+
+	cut_complete(whole);
+	while (reason == REASON_NONE) {
+		piece = piece_take(w, link->mtu);
+		if (!cut_fragment(whole, p->l4_offset, link->mtu, &at, piece)) {
+			w->pieces.count--;
+			break;
+		}
+		w->pieces.used += piece->len;
+		reason = enqueue(w, link, egress, &dst, piece, 1);
+	}
+	return reason;
+}
+
+/* The same for a super-packet whose segments are too long: each is a packet of its own. */
+static enum reason enqueue_pieces(struct worker *w, const struct link *link, unsigned egress,
+				  const struct packet *p)
+{
+	enum reason reason = REASON_NONE;
+
+	if (p->buf->offload.gso_type == OFFLOAD_GSO_NONE)
+		return enqueue_fragments(w, link, egress, p, p->buf);
+	for (unsigned i = 0; reason == REASON_NONE && i < packet_segments(p); i++) {
+		cut_segment(p, i, &w->pieces.segment);
+		reason = enqueue_fragments(w, link, egress, p, &w->pieces.segment);
+	}
+	return reason;
+}
+
+/* Every IPv6 link takes 1280 bytes (RFC 8200, section 5). */
+static unsigned mtu_of(const struct link *link, uint8_t version)
+{
+	if (link->mtu == 0)
+		return UINT32_MAX;
+	return version == 6 && link->mtu < IP6_MTU_MIN ? IP6_MTU_MIN : link->mtu;
+}
+
 static bool too_big(const struct packet *p, const struct link *link)
 {
 	const struct buf *b = p->buf;
 	uint32_t largest =
 		b->offload.gso_type ? (uint32_t)p->payload + b->offload.gso_size : b->len;
 
-	return link->mtu && largest > link->mtu;
+	return largest > mtu_of(link, p->key.version);
 }
 
 static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
@@ -72,6 +142,15 @@ static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
 		rewrite_source(p, addr, port);
 }
 
+void emit_clamp_mss(const struct link *link, struct packet *p)
+{
+	unsigned headers = (p->key.version == 4 ? IP4_SIZE : IP6_SIZE) + TCP_SIZE;
+	unsigned mtu = mtu_of(link, p->key.version);
+
+	if (mtu > headers && mtu - headers < UINT16_MAX)
+		rewrite_mss(p, (uint16_t)(mtu - headers));
+}
+
 enum reason emit_packet(struct worker *w, const struct links *links, unsigned egress,
 			struct packet *p, const struct flow *f)
 {
@@ -79,12 +158,14 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 	struct worker_egress *e = &w->egress[egress];
 	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
 	struct addr dst = key_dst(&p->key);
+	bool cut = false;
 	uint8_t bytes[16];
 
 	if (!link->up)
 		return REASON_LINK_DOWN;
-	if (too_big(p, link)) {
-		answer_too_big(w, p, link->mtu);
+	cut = too_big(p, link);
+	if (cut && (p->dont_fragment || link->mtu < IP4_MTU_MIN)) {
+		answer_too_big(w, p, mtu_of(link, p->key.version));
 		return REASON_TOO_BIG;
 	}
 	if (e->nat) {
@@ -95,6 +176,9 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 		addr_to_bytes(source, bytes);
 		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
 	}
+	emit_clamp_mss(link, p);
+	if (cut)
+		return enqueue_pieces(w, link, egress, p);
 	return enqueue(w, link, egress, &dst, p->buf, packet_segments(p));
 }
 
@@ -111,12 +195,9 @@ void emit_answer(struct worker *w, const struct links *links, unsigned egress,
 void emit_flush(struct worker *w)
 {
 	for (unsigned i = 0; i < w->egress_count; i++) {
-		struct worker_egress *e = &w->egress[i];
-
-		if (e->out_count == 0)
-			continue;
-		unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
-		worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
-		e->out_count = 0;
+		if (w->egress[i].out_count)
+			queue_flush(w, &w->egress[i]);
 	}
+	w->pieces.count = 0;
+	w->pieces.used = 0;
 }

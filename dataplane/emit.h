@@ -19,6 +19,12 @@ enum reason emit_packet(struct worker *worker, const struct links *links, unsign
 			struct packet *packet, const struct flow *flow);
 
 /*
+ * Let a TCP SYN of either way announce no segments that are longer than the link takes: the ICMP
+ * errors that would tell its receiver may be filtered on the way.
+ */
+void emit_clamp_mss(const struct link *link, struct packet *packet);
+
+/*
  * Queue a packet of the worker's own for the egress. Dropped, and counted, if there is no way.
  *
  * buf: must stay until emit_flush

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/emit.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/wire.h"
 
 /* The key by which the inner side knows the flow of a packet that `map` let in from `remote`. */
 static struct flow_key inner_key(const struct nat_map *map, const uint8_t *remote,
@@ -30,6 +32,21 @@ static bool is_address(const uint8_t *bytes, const struct addr *addr)
 	return memcmp(bytes, want, addr->version == 4 ? 4 : 16) == 0;
 }
 
+/*
+ * Whether an error tells of a link so narrow that there is none: somebody wants tiny packets
+ * (RFC 791, RFC 8201). A router older than RFC 1191 says 0.
+ */
+static bool is_absurd_mtu(const struct packet *p)
+{
+	const uint8_t *icmp = p->buf->data + p->l4_offset;
+	uint32_t mtu = wire_get32(icmp + 4);
+
+	if (p->key.version == 6)
+		return icmp[0] == ICMP6_TOO_BIG && mtu < IP6_MTU_MIN;
+	mtu &= UINT16_MAX;
+	return icmp[0] == ICMP_UNREACHABLE && icmp[1] == 4 && mtu != 0 && mtu < IP4_MTU_MIN;
+}
+
 /* An ICMP error from outside, about a packet of ours. */
 static enum reason return_error(struct worker *w, const struct worker_egress *e, struct packet *p)
 {
@@ -40,6 +57,8 @@ static enum reason return_error(struct worker *w, const struct worker_egress *e,
 
 	if (reason != REASON_NONE)
 		return reason;
+	if (is_absurd_mtu(p))
+		return REASON_MALFORMED;
 	/* It must quote what left us: from this very address. */
 	if (memcmp(quoted.src, p->key.dst, sizeof(quoted.src)) != 0)
 		return REASON_UNSOLICITED;
@@ -109,6 +128,7 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 
 	if (reason != REASON_NONE)
 		return reason;
+	emit_clamp_mss(&links->link[egress], p);
 	dst = key_dst(&p->key);
 	if (worker_owns(w, links, &dst) || rewrite_hop_limit(p))
 		return REASON_NONE;

@@ -51,6 +51,7 @@ enum {
 	TCP_RST = 0x04,
 	TCP_PSH = 0x08,
 	TCP_ACK = 0x10,
+	TCP_CWR = 0x80,
 };
 
 struct packet {

@@ -219,6 +219,48 @@ void rewrite_icmp_error_out(struct packet *packet, uint16_t quoted_offset, uint1
 	rewrite_error(packet, END_SOURCE, quoted_offset, l4_offset, outer_addr, outer_port);
 }
 
+/*
+ * The option with the maximum segment size, or NULL.
+ *
+ * size: of the TCP header
+ */
+static uint8_t *find_mss(uint8_t *tcp, uint32_t size)
+{
+	uint32_t at = TCP_SIZE;
+
+	while (at < size && tcp[at] != TCP_OPTION_END) {
+		if (tcp[at] == TCP_OPTION_NOP) {
+			at++;
+			continue;
+		}
+		if (size - at < 2 || tcp[at + 1] < 2 || tcp[at + 1] > size - at)
+			return NULL;
+		if (tcp[at] == TCP_OPTION_MSS)
+			return tcp[at + 1] == TCP_OPTION_MSS_SIZE ? tcp + at : NULL;
+		at += tcp[at + 1];
+	}
+	return NULL;
+}
+
+void rewrite_mss(struct packet *packet, uint16_t max)
+{
+	uint8_t *tcp = packet->buf->data + packet->l4_offset;
+	uint8_t *mss, words[4];
+	uint32_t even;
+
+	if (packet->kind != PACKET_TRANSPORT || packet->key.proto != PROTO_TCP ||
+	    !(packet->tcp_flags & TCP_SYN))
+		return;
+	mss = find_mss(tcp, packet->payload - packet->l4_offset);
+	if (!mss || wire_get16(mss + 2) <= max)
+		return;
+	/* It may stand at any byte, but sums are over even ones; what follows it is header, too. */
+	even = (uint32_t)(mss + 2 - tcp) & ~1u;
+	memcpy(words, tcp + even, sizeof(words));
+	wire_put16(words + (mss + 2 - tcp - even), max);
+	follow_csum(packet, 0, replace(tcp + even, words, mss + 2 - tcp == even ? 2 : 4));
+}
+
 bool rewrite_hop_limit(struct packet *packet)
 {
 	uint8_t *data = packet->buf->data;

@@ -36,6 +36,12 @@ void rewrite_icmp_error_out(struct packet *packet, uint16_t quoted_offset, uint1
 			    const uint8_t *outer_addr, uint16_t outer_port);
 
 /*
+ * Make the maximum segment size that a TCP SYN announces no larger than max. All else is left
+ * alone, also options that do not parse.
+ */
+void rewrite_mss(struct packet *packet, uint16_t max);
+
+/*
  * Take one from the hop limit.
  *
  * Returns: false, and the packet untouched, if none would be left

@@ -7,6 +7,7 @@
 /* Header sizes and field offsets in bytes. */
 enum {
 	IP4_SIZE = 20,
+	IP4_MTU_MIN = 68, /* RFC 791 */
 	IP4_TOTAL = 2,
 	IP4_ID = 4,
 	IP4_FRAGMENT = 6, /* flags and offset */
@@ -17,6 +18,7 @@ enum {
 	IP4_DST = 16,
 
 	IP6_SIZE = 40,
+	IP6_MTU_MIN = 1280, /* RFC 8200 */
 	IP6_PAYLOAD = 4,
 	IP6_NEXT = 6,
 	IP6_HOPS = 7,
@@ -29,6 +31,10 @@ enum {
 	TCP_OFFSET = 12,
 	TCP_FLAGS = 13,
 	TCP_CSUM = 16,
+	TCP_OPTION_END = 0,
+	TCP_OPTION_NOP = 1,
+	TCP_OPTION_MSS = 2,
+	TCP_OPTION_MSS_SIZE = 4,
 
 	UDP_SIZE = 8,
 	UDP_LENGTH = 4,

@@ -446,7 +446,7 @@ static void release_flow(void *context, const struct flow *f)
 
 int worker_init(struct worker *w, size_t flows, uint64_t seed)
 {
-	size_t size = (size_t)BURST_MAX * (BUF_SIZE + REPLY_SIZE_MAX);
+	size_t size = (size_t)BURST_MAX * (BUF_SIZE + REPLY_SIZE_MAX) + 2 * (size_t)BUF_SIZE;
 
 	w->storage = malloc(size);
 	if (!w->storage)
@@ -462,6 +462,8 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 		w->replies[i].data =
 			w->storage + (size_t)BURST_MAX * BUF_SIZE + (size_t)i * REPLY_SIZE_MAX;
 	}
+	w->pieces.data = w->storage + size - 2 * (size_t)BUF_SIZE;
+	w->pieces.segment.data = w->pieces.data + BUF_SIZE;
 	w->fragments.seed = seed;
 	return 0;
 

@@ -41,6 +41,15 @@ struct item {
 	enum reason reason;
 };
 
+/* Pieces of what was too long for an egress, until they are sent. */
+struct pieces {
+	struct buf bufs[BURST_MAX];
+	unsigned count;
+	uint32_t used; /* bytes */
+	uint8_t *data; /* BUF_SIZE bytes */
+	struct buf segment;
+};
+
 /* A neighbour that a worker wants resolved. */
 struct wish {
 	unsigned egress;
@@ -74,8 +83,9 @@ struct worker {
 	struct item items[BURST_MAX];
 	struct buf bufs[BURST_MAX];
 	struct buf replies[BURST_MAX];
+	struct pieces pieces;
 	struct buf *to_tun[2 * BURST_MAX];
-	uint8_t *storage; /* behind bufs and replies */
+	uint8_t *storage; /* behind bufs, replies and pieces */
 	struct worker_counters counters;
 
 	/* Shared with the control thread, each on a line of its own. */

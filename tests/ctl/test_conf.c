@@ -86,6 +86,7 @@ static const char everything[] = "\xef\xbb\xbf# a comment\r\n"
 				 "Type = INTERFACE\n"
 				 "Interface = eth0.100\n"
 				 "Gateway = 192.0.2.1, fe80::1\n"
+				 "MTU = 1300\n"
 				 "Nat = no\n"
 				 "PortRange = 1024 - 1087\n"
 				 "[Egress   lan.2_x]\n"
@@ -124,6 +125,7 @@ static const char everything_printed[] = "[Interface]\n"
 					 "Type = interface\n"
 					 "Interface = eth0.100\n"
 					 "Gateway = 192.0.2.1, fe80::1\n"
+					 "MTU = 1300\n"
 					 "Nat = no\n"
 					 "PortRange = 1024-1087\n"
 					 "\n[Egress lan.2_x]\n"
@@ -327,6 +329,7 @@ static const struct bad_case bad_egresses[] = {
 	{"[Egress a]\nGateway = 192.0.2.1, auto\n", 2, 22, "not an address: 'auto'"},
 	{"[Egress a]\nGateway = 192.0.2.1, 192.0.2.2\n", 2, 22, "second IPv4 gateway"},
 	{"[Egress a]\nGateway = ff02::1\n", 2, 11, "not a unicast address: 'ff02::1'"},
+	{"[Egress a]\nMTU = 575\n", 2, 7, "MTU out of range: '575', expected 576 to 65535"},
 	{"[Egress a]\nNat = maybe\n", 2, 7, "expected yes or no, not 'maybe'"},
 	{"[Egress a]\nPortRange = 4000\n", 2, 13,
 	 "not a range of ports: '4000', expected FIRST-LAST"},

@@ -126,6 +126,14 @@ void bench_receive_bytes(struct bench *b, int egress, const struct buf *buf)
 	bench_turn(b);
 }
 
+void bench_queue(struct bench *b, const struct packets_spec *spec)
+{
+	struct buf in = {.data = b->memory + BUF_SIZE};
+
+	packets_build(spec, &in);
+	cr_assert_eq(tun_mem_inject(b->tun, b->queue, in.data, in.len, &in.offload), 0);
+}
+
 void bench_send(struct bench *b, const struct packets_spec *spec)
 {
 	struct buf in = {.data = b->memory + BUF_SIZE};

@@ -54,6 +54,7 @@ void bench_wait(struct bench *bench, uint64_t ms);
 
 /* A packet comes from the inner side, or from outside by an egress. */
 void bench_send(struct bench *bench, const struct packets_spec *spec);
+void bench_queue(struct bench *bench, const struct packets_spec *spec); /* without a turn */
 void bench_receive(struct bench *bench, int egress, const struct packets_spec *spec);
 void bench_send_bytes(struct bench *bench, const struct buf *buf);
 void bench_receive_bytes(struct bench *bench, int egress, const struct buf *buf);

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from harness import Capture, Sluice, TcpSession, have_tun, ping, tcp_fetch, udp_ask
+from harness import (Capture, Sluice, TcpSession, have_tun, ping, tcp_fetch, tcp_send, udp_ask)
 
 LISTED4, LISTED6 = "198.51.100.7", "2a02:db8::7"
 OTHER4, OTHER6 = "203.0.114.77", "2a00:1450:4001::77"
@@ -531,6 +531,72 @@ def test_killed_again_and_again(net):
     small.splits()
     assert small.gw.run("ip rule").stdout == rules
     assert small.gw.sysctl("net.ipv4.ip_local_reserved_ports") == "40000-59999"
+
+
+# ---- what is too long ----
+
+def narrow(top, mtu=1300):
+    """The way through isp takes no more, and nobody is told so."""
+    top.isp.router.run(f"ip link set up0 mtu {mtu}")
+    top.isp.router.nft("""table inet quiet {
+        chain f {
+            type filter hook output priority 0
+            icmp type destination-unreachable drop
+            icmpv6 type packet-too-big drop
+        }
+    }""")
+    # A veth takes a super-packet of any segments.
+    top.isp.world.run("ip link set down0 gso_max_segs 1")
+
+
+def moves(top, address):
+    """Whether TCP brings 200 kB to and fro."""
+    try:
+        for move in (tcp_send, tcp_fetch):
+            top.client.python(move, address, size=200000, timeout=2)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("address", [LISTED4, LISTED6])
+def test_filtered_path_carries_tcp(gateway, address):
+    """A narrow link whose ICMP is filtered: the MTU of the egress keeps both ends within it."""
+    narrow(gateway)
+    conf = CONF.format("MTU = 1500")
+    sluice = Sluice(gateway.gw, conf, files=LISTS)
+    assert not moves(gateway, address), "the link is not narrow"
+    sluice.stop()
+    Sluice(gateway.gw, conf.replace("eth0", "eth0\nMTU = 1300"), files=LISTS)
+    assert moves(gateway, address)
+
+
+@pytest.mark.parametrize("queues", [1, 2])
+def test_narrow_egress(net, queues):
+    """Longer packets: DF is told so, others go in fragments; TCP finds its way."""
+    small = Small(net)
+    small.gw.run("ip link set eth0 mtu 1300")
+    small.direct.run("ip link set eth0 mtu 1300")
+    sluice = small.start(conf=CONF.format(f"MTU = 1500\nQueues = {queues}"))
+
+    def ask(discover):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.setsockopt(socket.IPPROTO_IP, 10, discover)  # IP_MTU_DISCOVER
+            s.settimeout(1)
+            s.connect((LISTED4, 7))
+            s.send(bytes(1400))
+            try:
+                return len(s.recv(65536)) > 1400
+            except OSError as e:
+                return e.errno
+
+    assert small.client.python(ask, 0) is True  # DONT
+    assert small.client.python(ask, 2) == 90  # DO: EMSGSIZE
+    assert drops(sluice).get("too_big") == 1
+    small.splits()
+    for move in (tcp_send, tcp_fetch):
+        small.client.python(move, LISTED4, size=1000000)
+        small.client.python(move, LISTED6, size=1000000)
 
 
 # ---- hops ----
