@@ -25,6 +25,7 @@ enum {
 	CONF_CACHE_MAX = 256, /* a folder, with terminator */
 	CONF_EGRESSES_MAX = 32,
 	CONF_QUEUES_MAX = 64,
+	CONF_SOURCE_MAX = 1 << 24, /* flows or ports */
 	CONF_MTU_MIN = 576,
 	CONF_MTU6_MIN = 1280,
 	CONF_PORT_MIN = 1024, /* of PortRange, and how many it holds at least */
@@ -65,6 +66,8 @@ struct conf_interface {
 	uint32_t table; /* capture table; default 5260 */
 	enum conf_on_change on_change;
 	char cache[CONF_CACHE_MAX]; /* of parsed lists: a folder; "": none */
+	unsigned source_flows; /* of one inner address; 0: half of all */
+	unsigned source_ports;
 };
 
 struct conf_egress {

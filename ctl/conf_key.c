@@ -148,6 +148,26 @@ static int set_table(struct conf_parser *p, struct conf_span value)
 	return 0;
 }
 
+static int set_source_limit(struct conf_parser *p, const struct conf_span *value, const char *what,
+			    unsigned *out)
+{
+	if (conf_span_is(value, "auto")) {
+		*out = 0;
+		return 0;
+	}
+	return set_number(p, value, what, 1, CONF_SOURCE_MAX, out);
+}
+
+static int set_source_flows(struct conf_parser *p, struct conf_span value)
+{
+	return set_source_limit(p, &value, "SourceFlows", &p->conf.interface.source_flows);
+}
+
+static int set_source_ports(struct conf_parser *p, struct conf_span value)
+{
+	return set_source_limit(p, &value, "SourcePorts", &p->conf.interface.source_ports);
+}
+
 static int set_on_change(struct conf_parser *p, struct conf_span value)
 {
 	unsigned word;
@@ -289,6 +309,8 @@ static const struct key {
 	{CONF_SECTION_INTERFACE, "Table", set_table},
 	{CONF_SECTION_INTERFACE, "OnChange", set_on_change},
 	{CONF_SECTION_INTERFACE, "Cache", set_cache},
+	{CONF_SECTION_INTERFACE, "SourceFlows", set_source_flows},
+	{CONF_SECTION_INTERFACE, "SourcePorts", set_source_ports},
 	{CONF_SECTION_INTERFACE, "KillSwitch", NULL},
 	{CONF_SECTION_EGRESS, "Type", set_type},
 	{CONF_SECTION_EGRESS, "Interface", set_interface},

@@ -85,6 +85,8 @@ static void print_interface(const struct conf_interface *interface, FILE *out)
 	fprintf(out, "Mark = 0x%x\nTable = %u\nOnChange = %s\n", interface->mark, interface->table,
 		conf_on_change_names[interface->on_change]);
 	fprintf(out, "Cache = %s\n", interface->cache[0] != '\0' ? interface->cache : "no");
+	print_number(out, "SourceFlows", interface->source_flows);
+	print_number(out, "SourcePorts", interface->source_ports);
 }
 
 static void print_egress(const struct conf_egress *egress, FILE *out)

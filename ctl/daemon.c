@@ -172,6 +172,8 @@ static int open_dataplane(struct daemon *d)
 		.egress_count = c->egress_count,
 		.on_change = (enum on_change)c->interface.on_change,
 		.mark = c->interface.mark,
+		.source_flows = c->interface.source_flows,
+		.source_ports = c->interface.source_ports,
 		.own = own,
 		.own_count = c->interface.address_count,
 		.thread_begin = worker_begin,

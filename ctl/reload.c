@@ -33,7 +33,8 @@ static bool same_interface(const struct conf_interface *a, const struct conf_int
 	if (strcmp(a->name, b->name) != 0 || a->address_count != b->address_count ||
 	    a->mtu != b->mtu || a->queues != b->queues || a->capture != b->capture ||
 	    a->from_count != b->from_count || a->mark != b->mark || a->table != b->table ||
-	    a->on_change != b->on_change)
+	    a->on_change != b->on_change || a->source_flows != b->source_flows ||
+	    a->source_ports != b->source_ports)
 		return false;
 	for (unsigned i = 0; i < a->address_count; i++)
 		if (a->addresses[i].len != b->addresses[i].len ||

@@ -73,6 +73,14 @@ static unsigned slice_size(const struct egress_options *e, unsigned workers)
 	return e->nat ? ((unsigned)e->port_last - e->port_first + 1) / workers : 0;
 }
 
+/* A worker's part of what a source may have: at least one. */
+static unsigned source_share(const struct dataplane *d, unsigned limit, size_t own)
+{
+	if (limit)
+		return (limit + d->worker_count - 1) / d->worker_count;
+	return own > 1 ? (unsigned)(own / 2) : 1;
+}
+
 static int worker_add_egresses(struct dataplane *d, struct worker *w,
 			       const struct dataplane_options *options)
 {
@@ -93,6 +101,7 @@ static int worker_add_egresses(struct dataplane *d, struct worker *w,
 		e->ethernet = nic_is_ethernet(d->nics[i]);
 		if (!o->nat)
 			continue;
+		e->source_ports = source_share(d, options->source_ports, slice);
 		e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
 				    options->busy_ports, options->busy_port_count, seed);
 		if (!e->nat)
@@ -130,6 +139,7 @@ static int worker_create(struct dataplane *d, unsigned index,
 	rc = worker_init(w, options->flows ? options->flows : FLOWS_DEFAULT, seed);
 	if (rc < 0)
 		goto close_wake;
+	w->source_flows = source_share(d, options->source_flows, flow_capacity(w->flows));
 	rc = worker_add_egresses(d, w, options);
 	if (rc < 0) {
 		worker_destroy(w);

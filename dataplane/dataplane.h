@@ -44,7 +44,10 @@ struct dataplane_options {
 	const struct egress_options *egresses;
 	unsigned egress_count;
 	enum on_change on_change;
-	size_t flows;               /* a worker; 0: FLOWS_DEFAULT */
+	size_t flows; /* a worker; 0: FLOWS_DEFAULT */
+	/* What one inner address may have, of all workers together; 0: half of all there is. */
+	unsigned source_flows;
+	unsigned source_ports;      /* of an egress */
 	const uint16_t *busy_ports; /* ports that translation must never use */
 	size_t busy_port_count;
 	uint32_t mark; /* on every packet that leaves by an interface; 0: none */

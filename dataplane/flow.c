@@ -238,8 +238,20 @@ struct flow *flow_create(struct flow_table *table, const struct flow_key *key, u
 	return &table->flows[slot];
 }
 
+/* Whether giving up this flow helps who is short of ports, or of what its source may have. */
+static bool gives(const struct flow *f, const struct flow_key *like, uint16_t egress,
+		  uint32_t source)
+{
+	if (f->seen & FLOW_SEEN_IN)
+		return false;
+	if (source)
+		return f->source == source;
+	return f->nat != FLOW_NAT_NONE && f->egress == egress && f->key.proto == like->proto &&
+	       f->key.version == like->version;
+}
+
 bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
-			   uint64_t now_ms)
+			   uint32_t source, uint64_t now_ms)
 {
 	size_t best = SIZE_MAX;
 
@@ -250,9 +262,7 @@ bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like
 		for (size_t slot = first; slot < first + WAYS; slot++) {
 			const struct flow *f = &table->flows[slot];
 
-			if (table->tags[slot] == TAG_EMPTY || (f->seen & FLOW_SEEN_IN) ||
-			    f->nat == FLOW_NAT_NONE || f->egress != egress ||
-			    f->key.proto != like->proto || f->key.version != like->version)
+			if (table->tags[slot] == TAG_EMPTY || !gives(f, like, egress, source))
 				continue;
 			if (best == SIZE_MAX ||
 			    idle_ms(f, now_ms) > idle_ms(&table->flows[best], now_ms))

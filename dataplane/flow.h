@@ -48,7 +48,8 @@ struct flow {
 	uint16_t verdict;    /* index into that generation's verdicts */
 	uint16_t egress;
 	uint8_t seen; /* enum flow_seen */
-	uint8_t reserved[7];
+	uint8_t reserved[3];
+	uint32_t source; /* whose it is: see source.h; the owner's */
 };
 
 _Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
@@ -95,10 +96,11 @@ struct flow *flow_create(struct flow_table *table, const struct flow_key *key, u
  * Give up a flow that nothing ever answered, of the protocol and family of `like`, with a
  * translation by an egress: ports are short. A few sets are looked at; the flow idle longest goes.
  *
+ * source:  of this one alone, whatever its protocol and egress; 0: of any
  * Returns: whether there was one
  */
 bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
-			   uint64_t now_ms);
+			   uint32_t source, uint64_t now_ms);
 void flow_remove(struct flow_table *table, struct flow *flow);
 
 struct flow_counters *flow_counters(struct flow_table *table, const struct flow *flow);

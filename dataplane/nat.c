@@ -287,32 +287,41 @@ static void held_reclaim(struct nat *nat, struct ports *ports, uint64_t now_ms)
 /*
  * A random free port; there must be one. Probing first keeps the choice uniform (RFC 6056, 3.3.2)
  * as long as the slice is not nearly full; then the next free port after a random one.
+ *
+ * odd: the last bit of its place in the slice, if that costs nothing; -1: either
  */
-static unsigned free_pick(struct nat *nat, const uint64_t *words)
+static unsigned free_pick(struct nat *nat, const uint64_t *words, int odd)
 {
+	uint64_t mask = odd < 0 ? ~0ULL : 0x5555555555555555ULL << odd;
 	unsigned at = 0;
-	uint64_t word;
 
 	for (unsigned i = 0; i < PICK_TRIES; i++) {
 		at = random_below(nat, nat->count);
-		if (is_free(words, at))
+		if (odd >= 0 && (at & 1) != (unsigned)odd)
+			at ^= 1;
+		if (at < nat->count && is_free(words, at))
 			return at;
 	}
-	word = words[at / WORD_BITS] & (~0ULL << (at % WORD_BITS));
-	at /= WORD_BITS;
-	while (!word) {
-		at = at + 1 < nat->words ? at + 1 : 0;
-		word = words[at];
+	for (;; mask = ~0ULL) {
+		unsigned word = at / WORD_BITS;
+		uint64_t bits = words[word] & mask & (~0ULL << (at % WORD_BITS));
+
+		/* Once round: the first word comes again, with the bits below. */
+		for (unsigned i = 0; !bits && i < nat->words; i++) {
+			word = word + 1 < nat->words ? word + 1 : 0;
+			bits = words[word] & mask;
+		}
+		if (bits)
+			return word * WORD_BITS + (unsigned)__builtin_ctzll(bits);
 	}
-	return at * WORD_BITS + (unsigned)__builtin_ctzll(word);
 }
 
 /* RFC 6888 REQ-8: a port rests before it stands for another endpoint, unless ports are short. */
-static bool port_take(struct nat *nat, struct ports *ports, uint64_t now_ms, unsigned *at)
+static bool port_take(struct nat *nat, struct ports *ports, int odd, uint64_t now_ms, unsigned *at)
 {
 	held_reclaim(nat, ports, now_ms);
 	if (ports->free_count > 0) {
-		*at = free_pick(nat, ports->free);
+		*at = free_pick(nat, ports->free, odd);
 		clear_free(ports, *at);
 	} else if (ports->held_first != NONE) {
 		*at = held_take(nat, ports);
@@ -322,11 +331,32 @@ static bool port_take(struct nat *nat, struct ports *ports, uint64_t now_ms, uns
 	return true;
 }
 
+static struct endpoint source_of(const struct flow_key *key)
+{
+	struct endpoint e = {.port = key->src_port, .version = key->version, .proto = key->proto};
+
+	memcpy(e.addr, key->src, sizeof(e.addr));
+	return e;
+}
+
+/* Media streams expect RTP at an even port and RTCP at the next (RFC 4787, section 4.2.2). */
+static int wanted_parity(const struct nat *nat, const struct flow_key *key)
+{
+	return key->proto == PROTO_UDP ? (key->src_port ^ nat->port_first) & 1 : -1;
+}
+
+bool nat_is_mapped(const struct nat *nat, const struct flow_key *key)
+{
+	struct endpoint endpoint = source_of(key);
+	uint32_t index = chain_find(nat, *bucket_of(nat, &endpoint), &endpoint);
+
+	return index != NONE && entry_of(nat, index)->map.flows > 0;
+}
+
 uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_ms)
 {
 	enum group group = group_of(key->version, key->proto);
-	struct endpoint endpoint = {
-		.port = key->src_port, .version = key->version, .proto = key->proto};
+	struct endpoint endpoint = source_of(key);
 	struct ports *ports;
 	struct entry *entry;
 	uint32_t *bucket;
@@ -336,11 +366,10 @@ uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_m
 	if (group == GROUP_COUNT)
 		return NONE;
 	ports = &nat->ports[group];
-	memcpy(endpoint.addr, key->src, sizeof(endpoint.addr));
 	bucket = bucket_of(nat, &endpoint);
 	index = chain_find(nat, *bucket, &endpoint);
 	if (index == NONE) {
-		if (!port_take(nat, ports, now_ms, &at))
+		if (!port_take(nat, ports, wanted_parity(nat, key), now_ms, &at))
 			return NONE;
 		index = index_of(nat, group, at);
 		entry = entry_of(nat, index);

@@ -7,7 +7,8 @@
  * ICMP echo} has the whole port slice for itself. Filtering is by flow (address and port
  * dependent): the worker lets in what a live flow asked for. A mapping lives as long as flows
  * refer to it, and its port then rests for NAT_HOLD_MS (RFC 6888 REQ-8) unless ports are short.
- * Ports are chosen at random in the slice (RFC 6056).
+ * Ports are chosen at random in the slice (RFC 6056), for UDP an even one for an even one while
+ * there are such (RFC 4787 REQ-4).
  *
  * Threads: owned by one worker; nobody else touches it.
  */
@@ -52,6 +53,9 @@ void nat_destroy(struct nat *nat); /* NULL does nothing */
  * Returns: its index, or 0 when no port is free or the protocol has none
  */
 uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_ms);
+
+/* Whether the key's source has a mapping that lives. */
+bool nat_is_mapped(const struct nat *nat, const struct flow_key *key);
 
 /* One flow less. */
 void nat_release(struct nat *nat, uint32_t index, uint64_t now_ms);

@@ -22,6 +22,7 @@ static const struct {
 	[REASON_UNRESOLVED] = {"unresolved", "The next hop did not tell its link address in time."},
 	[REASON_NO_PORT] = {"no_port", "No translated port is free."},
 	[REASON_HOP_LIMIT] = {"hop_limit", "It has no hop left."},
+	[REASON_SOURCE_LIMIT] = {"source_limit", "Its source has all the flows or ports it may."},
 	[REASON_TOO_BIG] = {"too_big", "It is longer than the MTU of the egress."},
 	[REASON_UNSOLICITED] = {"unsolicited", "It came from outside and no flow asked for it."},
 	[REASON_EGRESS_CHANGED] = {"egress_changed", "A reload moved its flow, which was reset."},

@@ -18,6 +18,7 @@ enum reason {
 	REASON_UNRESOLVED,   /* the next hop's link-layer address did not come in time */
 	REASON_NO_PORT,      /* no free translated port */
 	REASON_HOP_LIMIT,    /* no hop left; answered */
+	REASON_SOURCE_LIMIT, /* its source has as many flows or ports as it may */
 	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
 	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
 	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */

@@ -236,16 +236,24 @@ static void put_icmp(const struct packet *packet, const uint8_t *from, uint8_t t
 	store_csum(icmp + ICMP_CSUM, cksum_add(sum, icmp, ICMP_SIZE + quote));
 }
 
-bool reject_build(const struct packet *packet, const uint8_t *from, struct buf *out)
+bool reject_prohibited(const struct packet *packet, const uint8_t *from, struct buf *out)
 {
 	if (!is_answerable(packet))
 		return false;
-	if (is_tcp(packet))
-		put_reset_back(packet, out);
-	else if (packet->key.version == 4)
+	if (packet->key.version == 4)
 		put_icmp(packet, from, ICMP_UNREACHABLE, CODE_PROHIBITED4, 0, out);
 	else
 		put_icmp(packet, from, ICMP6_UNREACHABLE, CODE_PROHIBITED6, 0, out);
+	return true;
+}
+
+bool reject_build(const struct packet *packet, const uint8_t *from, struct buf *out)
+{
+	if (!is_tcp(packet))
+		return reject_prohibited(packet, from, out);
+	if (!is_answerable(packet))
+		return false;
+	put_reset_back(packet, out);
 	return true;
 }
 

@@ -22,6 +22,9 @@ enum {
  */
 bool reject_build(const struct packet *packet, const uint8_t *from, struct buf *out);
 
+/* Build that ICMP message for TCP, too: what is refused is the translation, not the connection. */
+bool reject_prohibited(const struct packet *packet, const uint8_t *from, struct buf *out);
+
 /*
  * Build "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443) with that MTU, or "time
  * exceeded", under the same conditions.

@@ -132,29 +132,74 @@ struct flow *worker_renew(struct worker *w, const struct table *table, struct fl
 	return NULL;
 }
 
+/* Whether a source may have one flow more, which it has entered for, and a port if it needs one. */
+static bool within_limits(struct worker *w, const struct packet *p, const struct worker_egress *e,
+			  uint32_t source)
+{
+	const struct source *s = source_at(w->sources, source);
+
+	if (s->flows > w->source_flows)
+		return false;
+	return !e->nat || s->ports < e->source_ports || nat_is_mapped(e->nat, &p->key);
+}
+
+/*
+ * Make sure that a source keeps within its limits: else it gives up flows of its own that nothing
+ * answered.
+ */
+static bool limit(struct worker *w, const struct packet *p, uint16_t egress, uint32_t source)
+{
+	const struct worker_egress *e = &w->egress[egress];
+
+	for (unsigned i = 0; i < EVICTIONS_MAX && !within_limits(w, p, e, source); i++)
+		if (!flow_evict_unanswered(w->flows, &p->key, egress, source, w->now_ms))
+			break;
+	return within_limits(w, p, e, source);
+}
+
+/*
+ * A translation for a packet's source. When ports are short, flows that nothing answered give
+ * theirs up; one flow's end need not free a port: others may share its mapping.
+ */
+static uint32_t map_source(struct worker *w, const struct packet *p, uint16_t egress,
+			   uint32_t source)
+{
+	struct nat *nat = w->egress[egress].nat;
+	uint32_t map = nat_acquire(nat, &p->key, w->now_ms);
+
+	for (unsigned i = 0; map == FLOW_NAT_NONE && i < EVICTIONS_MAX; i++) {
+		if (!flow_evict_unanswered(w->flows, &p->key, egress, 0, w->now_ms))
+			break;
+		map = nat_acquire(nat, &p->key, w->now_ms);
+	}
+	if (map != FLOW_NAT_NONE && nat_at(nat, map)->flows == 1)
+		source_at(w->sources, source)->ports++;
+	return map;
+}
+
 /*
  * Make the flow of a packet that the route cache does not know. The port comes first: without one
- * no other flow is evicted. When ports are short, flows that nothing answered give theirs up.
+ * no other flow is evicted.
  */
 static struct flow *admit(struct worker *w, const struct table *table, struct item *it)
 {
 	const struct packet *p = &it->packet;
 	uint16_t egress = table->verdicts[it->verdict].egress;
-	struct nat *nat = w->egress[egress].nat;
-	uint32_t map = nat ? nat_acquire(nat, &p->key, w->now_ms) : FLOW_NAT_NONE;
+	uint32_t source = source_enter(w->sources, &p->key);
+	uint32_t map = FLOW_NAT_NONE;
 	struct flow *f;
 
-	/* One flow's end need not free a port: others may share its mapping. */
-	for (unsigned i = 0; nat && map == FLOW_NAT_NONE && i < EVICTIONS_MAX; i++) {
-		if (!flow_evict_unanswered(w->flows, &p->key, egress, w->now_ms))
-			break;
-		map = nat_acquire(nat, &p->key, w->now_ms);
-	}
-
 	worker_count(&w->counters.flow_misses, 1);
-	if (nat && map == FLOW_NAT_NONE) {
-		it->reason = REASON_NO_PORT;
-		answer_reject(w, p); /* RFC 5508, REQ-8 */
+	if (!limit(w, p, egress, source)) {
+		it->reason = REASON_SOURCE_LIMIT;
+	} else if (w->egress[egress].nat) {
+		map = map_source(w, p, egress, source);
+		if (map == FLOW_NAT_NONE)
+			it->reason = REASON_NO_PORT;
+	}
+	if (it->reason != REASON_NONE) {
+		answer_prohibited(w, p); /* RFC 5508 REQ-8 */
+		source_leave(w->sources, source);
 		return NULL;
 	}
 	f = flow_create(w->flows, &p->key, it->hash, w->now_ms);
@@ -162,6 +207,7 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 	f->verdict = it->verdict;
 	f->egress = egress;
 	f->nat = map;
+	f->source = source;
 	return f;
 }
 
@@ -439,9 +485,14 @@ void worker_wake(struct worker *w)
 static void release_flow(void *context, const struct flow *f)
 {
 	struct worker *w = context;
+	struct nat *nat = w->egress[f->egress].nat;
 
-	if (f->nat != FLOW_NAT_NONE)
-		nat_release(w->egress[f->egress].nat, f->nat, w->now_ms);
+	if (f->nat != FLOW_NAT_NONE) {
+		if (nat_at(nat, f->nat)->flows == 1)
+			source_at(w->sources, f->source)->ports--;
+		nat_release(nat, f->nat, w->now_ms);
+	}
+	source_leave(w->sources, f->source);
 }
 
 int worker_init(struct worker *w, size_t flows, uint64_t seed)
@@ -457,6 +508,10 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 	w->flows = flow_table_create(flows, seed, release_flow, w);
 	if (!w->flows)
 		goto free_pending;
+	/* One more: a flow enters before another is evicted for it. */
+	w->sources = sources_create(flow_capacity(w->flows) + 1, seed);
+	if (!w->sources)
+		goto free_flows;
 	for (unsigned i = 0; i < BURST_MAX; i++) {
 		w->bufs[i].data = w->storage + (size_t)i * BUF_SIZE;
 		w->replies[i].data =
@@ -467,6 +522,8 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 	w->fragments.seed = seed;
 	return 0;
 
+free_flows:
+	flow_table_destroy(w->flows);
 free_pending:
 	pending_destroy(w->pending);
 free_storage:
@@ -476,7 +533,8 @@ free_storage:
 
 void worker_fini(struct worker *w)
 {
-	flow_table_destroy(w->flows);
+	flow_table_destroy(w->flows); /* its flows leave their sources */
+	sources_destroy(w->sources);
 	pending_destroy(w->pending);
 	free(w->storage);
 }

@@ -10,6 +10,7 @@
 #include "dataplane/nat.h"
 #include "dataplane/packet.h"
 #include "dataplane/pending.h"
+#include "dataplane/source.h"
 #include "tun/nic.h"
 
 enum {
@@ -26,6 +27,7 @@ struct worker_egress {
 	enum egress_type type;
 	struct nic_queue *nic; /* of EGRESS_INTERFACE */
 	struct nat *nat;       /* NULL: not translated */
+	unsigned source_ports; /* that one inner address may have */
 	bool ethernet;
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
@@ -69,6 +71,8 @@ struct worker {
 	struct addr own[OWN_MAX]; /* the host's, on the TUN */
 	unsigned own_count;
 	struct flow_table *flows;
+	struct sources *sources; /* of the flows */
+	unsigned source_flows;   /* that one inner address may have */
 	struct fragments fragments;
 	struct pending *pending;
 	int wake[2]; /* pipe; wake[1] is the control thread's */

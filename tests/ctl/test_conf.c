@@ -108,7 +108,9 @@ static const char everything[] = "\xef\xbb\xbf# a comment\r\n"
 				 "Mark = 0x10000\n"
 				 "Table = 4294967295\n"
 				 "OnChange = keep\n"
-				 "Cache = /srv/a cache # comment";
+				 "Cache = /srv/a cache # comment\n"
+				 "SourceFlows = 5000\n"
+				 "SourcePorts = 16777216";
 
 static const char everything_printed[] = "[Interface]\n"
 					 "Name = tun-x\n"
@@ -121,6 +123,8 @@ static const char everything_printed[] = "[Interface]\n"
 					 "Table = 4294967295\n"
 					 "OnChange = keep\n"
 					 "Cache = /srv/a cache\n"
+					 "SourceFlows = 5000\n"
+					 "SourcePorts = 16777216\n"
 					 "\n[Egress wan]\n"
 					 "Type = interface\n"
 					 "Interface = eth0.100\n"
@@ -237,10 +241,10 @@ static const struct bad_case bad_lines[] = {
 	{"[Interface]\nAdress = 10.0.0.1\n", 2, 1, "unknown key 'Adress'; did you mean 'Address'?"},
 	{"[Interface]\nColour = red\n", 2, 1,
 	 "unknown key 'Colour': expected Name, Address, MTU, Queues, Capture, From, Mark, Table, "
-	 "OnChange or Cache"},
+	 "OnChange, Cache, SourceFlows or SourcePorts"},
 	{"[Interface]\n = red\n", 2, 2,
 	 "unknown key '': expected Name, Address, MTU, Queues, Capture, From, Mark, Table, "
-	 "OnChange or Cache"},
+	 "OnChange, Cache, SourceFlows or SourcePorts"},
 	{"[Interface]\nMTU = 1400\nmtu = 1300\n", 3, 1,
 	 "duplicate key 'MTU': line 2 has it already"},
 	{"[Interface]\nMTU =\n", 2, 6, "no value for key 'MTU'"},
@@ -329,6 +333,9 @@ static const struct bad_case bad_egresses[] = {
 	{"[Egress a]\nGateway = 192.0.2.1, auto\n", 2, 22, "not an address: 'auto'"},
 	{"[Egress a]\nGateway = 192.0.2.1, 192.0.2.2\n", 2, 22, "second IPv4 gateway"},
 	{"[Egress a]\nGateway = ff02::1\n", 2, 11, "not a unicast address: 'ff02::1'"},
+	{"[Interface]\nSourceFlows = 0\n", 2, 15,
+	 "SourceFlows out of range: '0', expected 1 to 16777216"},
+	{"[Interface]\nSourcePorts = all\n", 2, 15, "SourcePorts is not a number: 'all'"},
 	{"[Egress a]\nMTU = 575\n", 2, 7, "MTU out of range: '575', expected 576 to 65535"},
 	{"[Egress a]\nNat = maybe\n", 2, 7, "expected yes or no, not 'maybe'"},
 	{"[Egress a]\nPortRange = 4000\n", 2, 13,

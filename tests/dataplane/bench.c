@@ -70,6 +70,8 @@ void bench_open(struct bench *b, const struct bench_options *o)
 		.flows = o->flows ? o->flows : 4096,
 		.own = own,
 		.own_count = 2,
+		.source_ports = o->source_ports,
+		.source_flows = o->source_flows,
 	};
 	struct links *links = links_create(BENCH_EGRESSES);
 

@@ -193,7 +193,7 @@ Test(dataplane_nat, rested_ports_return)
 
 	for (uint64_t seed = 0; seed < 100; seed++) {
 		struct nat *nat = nat_create(40000, 2, NULL, 0, seed);
-		struct flow_key a = udp(1, 1), b = udp(2, 1);
+		struct flow_key a = key_of(1, 1, 4, PROTO_TCP), b = key_of(2, 1, 4, PROTO_TCP);
 		uint32_t index = nat_acquire(nat, &a, 0);
 		uint16_t port = outer(nat, index);
 
@@ -364,5 +364,30 @@ Test(dataplane_nat, random_operations_match_model)
 	for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++) {
 		random_run(runs[i], busy, sizeof(busy) / sizeof(*busy), i);
 		random_run(runs[i], NULL, 0, 1000 + i);
+	}
+}
+
+/* RFC 4787 REQ-4: of UDP, an even port for an even one, as long as there are such. */
+Test(dataplane_nat, parity)
+{
+	static const uint16_t firsts[] = {40000, 40001};
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint16_t inner = (uint16_t)(5000 + i / 2), step = 2;
+		struct nat *nat = nat_create(firsts[i % 2], 201, NULL, 0, i);
+		unsigned same = 0, odd;
+
+		for (unsigned n = 0; n < 201; n++) {
+			struct flow_key key = udp(1, (uint16_t)(inner + n * step));
+			uint16_t port = outer(nat, nat_acquire(nat, &key, 0));
+
+			cr_assert_neq(port, 0);
+			odd = (port ^ inner) & 1;
+			same += !odd;
+			if (same < 100)
+				cr_assert_not(odd, "%u for %u after %u", port, inner, n);
+		}
+		cr_expect(same == 100 || same == 101);
+		nat_destroy(nat);
 	}
 }

@@ -464,7 +464,7 @@ Test(dataplane_worker, without_a_port_the_sender_is_told)
 	answer = answer_to(&p, 0);
 	inject_nic(&b, DIRECT, &answer);
 	cr_assert(take_tun(&b, &p));
-	second.src_port++;
+	second.src[3]++;
 	inject_tun(&b, &second, 0);
 	cr_assert(take_tun(&b, &p), "no answer");
 	cr_assert_eq(p.kind, PACKET_ICMP_ERROR);
