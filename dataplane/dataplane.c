@@ -101,6 +101,8 @@ static int worker_add_egresses(struct dataplane *d, struct worker *w,
 		e->ethernet = nic_is_ethernet(d->nics[i]);
 		if (!o->nat)
 			continue;
+		e->port_first = o->port_first;
+		e->port_last = (uint16_t)(o->port_first + slice * d->worker_count - 1);
 		e->source_ports = source_share(d, options->source_ports, slice);
 		e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
 				    options->busy_ports, options->busy_port_count, seed);

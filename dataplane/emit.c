@@ -151,15 +151,31 @@ void emit_clamp_mss(const struct link *link, struct packet *p)
 		rewrite_mss(p, (uint16_t)(mtu - headers));
 }
 
+enum reason emit_translate(struct worker *w, const struct link *link, unsigned egress,
+			   struct packet *p, const struct flow *f)
+{
+	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
+	const struct nat *nat = w->egress[egress].nat;
+	uint8_t bytes[16];
+
+	if (!nat)
+		return REASON_NONE;
+	if (source->version == 0) {
+		answer_reject(w, p);
+		return REASON_NO_ADDRESS;
+	}
+	addr_to_bytes(source, bytes);
+	translate_out(p, bytes, f ? nat_at(nat, f->nat)->outer_port : 0);
+	return REASON_NONE;
+}
+
 enum reason emit_packet(struct worker *w, const struct links *links, unsigned egress,
 			struct packet *p, const struct flow *f)
 {
 	const struct link *link = &links->link[egress];
-	struct worker_egress *e = &w->egress[egress];
-	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
 	struct addr dst = key_dst(&p->key);
-	bool cut = false;
-	uint8_t bytes[16];
+	enum reason reason;
+	bool cut;
 
 	if (!link->up)
 		return REASON_LINK_DOWN;
@@ -168,14 +184,9 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 		answer_too_big(w, p, mtu_of(link, p->key.version));
 		return REASON_TOO_BIG;
 	}
-	if (e->nat) {
-		if (source->version == 0) {
-			answer_reject(w, p);
-			return REASON_NO_ADDRESS;
-		}
-		addr_to_bytes(source, bytes);
-		translate_out(p, bytes, f ? nat_at(e->nat, f->nat)->outer_port : 0);
-	}
+	reason = emit_translate(w, link, egress, p, f);
+	if (reason != REASON_NONE)
+		return reason;
 	emit_clamp_mss(link, p);
 	if (cut)
 		return enqueue_pieces(w, link, egress, p);

@@ -19,6 +19,13 @@ enum reason emit_packet(struct worker *worker, const struct links *links, unsign
 			struct packet *packet, const struct flow *flow);
 
 /*
+ * Put the egress's address and the flow's port into a packet from the inner side, if the egress
+ * translates. Errors: REASON_NO_ADDRESS, and the sender has been told
+ */
+enum reason emit_translate(struct worker *worker, const struct link *link, unsigned egress,
+			   struct packet *packet, const struct flow *flow);
+
+/*
  * Let a TCP SYN of either way announce no segments that are longer than the link takes: the ICMP
  * errors that would tell its receiver may be filtered on the way.
  */

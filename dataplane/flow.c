@@ -303,7 +303,7 @@ static void tcp_note_out(struct flow *flow, uint8_t tcp_flags)
 		return;
 	}
 	if (reopens(flow, tcp_flags))
-		flow->seen &= FLOW_DRAINING;
+		flow->seen &= FLOW_DRAINING | FLOW_HAIRPIN;
 	/* An end that goes on after an RST never took it: forged, or out of its window. */
 	flow->seen &= (uint8_t)~FLOW_SEEN_RST;
 	if (tcp_flags & TCP_FIN)

@@ -28,6 +28,7 @@ enum flow_seen {
 	FLOW_SEEN_FIN_IN = 0x08,
 	FLOW_SEEN_RST = 0x10,
 	FLOW_SEEN_ACK_OUT = 0x20, /* an ACK from inside after an answer: established */
+	FLOW_HAIRPIN = 0x80,      /* to an outer address of ours: it comes back in */
 	FLOW_DRAINING = 0x40,     /* its egress changed; kept on the old one (OnChange = keep) */
 };
 

@@ -33,6 +33,18 @@ static bool is_address(const uint8_t *bytes, const struct addr *addr)
 }
 
 /*
+ * A packet for a port that is not mapped here. Where that port is another worker's, the packet
+ * came here by mistake (a hairpin), and this is the place to hand it over. Nobody takes it yet.
+ */
+static enum reason hand_over(const struct worker_egress *e, uint16_t outer_port)
+{
+	bool others = outer_port >= e->port_first && outer_port <= e->port_last &&
+		      !nat_owns(e->nat, outer_port);
+
+	return others ? REASON_OTHER_WORKER : REASON_UNSOLICITED;
+}
+
+/*
  * Whether an error tells of a link so narrow that there is none: somebody wants tiny packets
  * (RFC 791, RFC 8201). A router older than RFC 1191 says 0.
  */
@@ -64,7 +76,7 @@ static enum reason return_error(struct worker *w, const struct worker_egress *e,
 		return REASON_UNSOLICITED;
 	map = nat_find_outer(e->nat, quoted.version, quoted.proto, quoted.src_port);
 	if (!map)
-		return REASON_UNSOLICITED;
+		return hand_over(e, quoted.src_port);
 	key = inner_key(map, quoted.dst, quoted.dst_port);
 	if (!flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms))
 		return REASON_UNSOLICITED;
@@ -72,8 +84,8 @@ static enum reason return_error(struct worker *w, const struct worker_egress *e,
 	return REASON_NONE;
 }
 
-static enum reason translate_in(struct worker *w, const struct table *table,
-				const struct links *links, unsigned egress, struct packet *p)
+enum reason inward_translate(struct worker *w, const struct table *table, const struct links *links,
+			     unsigned egress, struct packet *p)
 {
 	const struct worker_egress *e = &w->egress[egress];
 	const struct link *link = &links->link[egress];
@@ -91,7 +103,7 @@ static enum reason translate_in(struct worker *w, const struct table *table,
 		return p->kind == PACKET_FRAGMENT ? REASON_FRAGMENT : REASON_PROTOCOL;
 	map = nat_find_outer(e->nat, p->key.version, p->key.proto, p->key.dst_port);
 	if (!map)
-		return REASON_UNSOLICITED;
+		return hand_over(e, p->key.dst_port);
 	key = inner_key(map, p->key.src, p->key.src_port);
 	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
 	if (!f || f->egress != egress)
@@ -123,7 +135,7 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 			  unsigned egress, struct packet *p)
 {
 	const struct flow_key outer = p->key;
-	enum reason reason = translate_in(w, table, links, egress, p);
+	enum reason reason = inward_translate(w, table, links, egress, p);
 	struct addr dst;
 
 	if (reason != REASON_NONE)

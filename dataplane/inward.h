@@ -10,11 +10,16 @@
 #include "dataplane/worker.h"
 
 /*
- * Translate a packet that came in by an egress into what the inner side expects.
+ * Translate a packet that came in by an egress into what the inner side expects, and take one of
+ * its hops.
  *
  * Returns: REASON_NONE, or why it goes no further
  */
 enum reason inward_packet(struct worker *worker, const struct table *table,
 			  const struct links *links, unsigned egress, struct packet *packet);
+
+/* The translation alone. */
+enum reason inward_translate(struct worker *worker, const struct table *table,
+			     const struct links *links, unsigned egress, struct packet *packet);
 
 #endif

@@ -429,6 +429,11 @@ const struct nat_map *nat_find_outer(const struct nat *nat, uint8_t version, uin
 	return map->flows > 0 ? map : NULL;
 }
 
+bool nat_owns(const struct nat *nat, uint16_t outer_port)
+{
+	return (unsigned)outer_port - nat->port_first < nat->count;
+}
+
 size_t nat_count(const struct nat *nat)
 {
 	return nat->live;

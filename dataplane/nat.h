@@ -66,6 +66,9 @@ const struct nat_map *nat_at(const struct nat *nat, uint32_t index);
 const struct nat_map *nat_find_outer(const struct nat *nat, uint8_t version, uint8_t proto,
 				     uint16_t outer_port);
 
+/* Whether a port is of the slice. */
+bool nat_owns(const struct nat *nat, uint16_t outer_port);
+
 /* Mappings in use, for status. */
 size_t nat_count(const struct nat *nat);
 

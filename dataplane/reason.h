@@ -21,6 +21,7 @@ enum reason {
 	REASON_SOURCE_LIMIT, /* its source has as many flows or ports as it may */
 	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
 	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
+	REASON_OTHER_WORKER, /* its translation is another worker's */
 	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */
 	REASON_EGRESS_BUSY,    /* the interface's queue refused it */
 	REASON_TUN_BUSY,       /* the TUN refused it */

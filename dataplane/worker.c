@@ -21,6 +21,7 @@
 #include "dataplane/answer.h"
 #include "dataplane/chores.h"
 #include "dataplane/emit.h"
+#include "dataplane/hairpin.h"
 #include "dataplane/inspect.h"
 #include "dataplane/inward.h"
 #include "dataplane/rewrite.h"
@@ -118,7 +119,7 @@ struct flow *worker_renew(struct worker *w, const struct table *table, struct fl
 
 	f->generation = table->generation;
 	f->verdict = verdict;
-	if (egress == f->egress) {
+	if (egress == f->egress || (f->seen & FLOW_HAIRPIN)) {
 		f->seen &= (uint8_t)~FLOW_DRAINING;
 		worker_count(&w->counters.flow_renewed, 1);
 		return f;
@@ -181,10 +182,12 @@ static uint32_t map_source(struct worker *w, const struct packet *p, uint16_t eg
  * Make the flow of a packet that the route cache does not know. The port comes first: without one
  * no other flow is evicted.
  */
-static struct flow *admit(struct worker *w, const struct table *table, struct item *it)
+static struct flow *admit(struct worker *w, const struct table *table, const struct links *links,
+			  struct item *it)
 {
 	const struct packet *p = &it->packet;
-	uint16_t egress = table->verdicts[it->verdict].egress;
+	int back = hairpin_egress(w, links, &p->key);
+	uint16_t egress = back >= 0 ? (uint16_t)back : table->verdicts[it->verdict].egress;
 	uint32_t source = source_enter(w->sources, &p->key);
 	uint32_t map = FLOW_NAT_NONE;
 	struct flow *f;
@@ -208,6 +211,7 @@ static struct flow *admit(struct worker *w, const struct table *table, struct it
 	f->egress = egress;
 	f->nat = map;
 	f->source = source;
+	f->seen = back >= 0 ? FLOW_HAIRPIN : 0;
 	return f;
 }
 
@@ -231,8 +235,8 @@ static struct flow *flow_of_error(struct worker *w, const struct packet *p)
  * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
  * Returns the egress; *flow is set for packets that have one.
  */
-static uint16_t settle(struct worker *w, const struct table *table, struct item *it,
-		       struct flow **flow)
+static uint16_t settle(struct worker *w, const struct table *table, const struct links *links,
+		       struct item *it, struct flow **flow)
 {
 	struct packet *p = &it->packet;
 	struct flow *f;
@@ -241,6 +245,12 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 	*flow = NULL;
 	if (!routable(&p->key)) {
 		it->reason = REASON_LINK_LOCAL;
+		return 0;
+	}
+	/* Nobody puts together what would have to be turned round whole. */
+	if ((p->kind == PACKET_FRAGMENT || p->first_fragment) &&
+	    hairpin_egress(w, links, &p->key) >= 0) {
+		it->reason = REASON_FRAGMENT;
 		return 0;
 	}
 	switch (p->kind) {
@@ -288,7 +298,7 @@ static uint16_t settle(struct worker *w, const struct table *table, struct item 
 		worker_count(&w->counters.flow_hits, 1);
 	}
 	if (!f)
-		f = admit(w, table, it);
+		f = admit(w, table, links, it);
 	if (!f)
 		return 0;
 	if (p->first_fragment)
@@ -348,11 +358,15 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		if (it->reason == REASON_NONE)
 			it->reason = take_hop(w, links, &it->packet);
 		if (it->reason == REASON_NONE)
-			egress = settle(w, table, it, &f);
+			egress = settle(w, table, links, it, &f);
 		if (it->reason == REASON_NONE) {
 			switch (w->egress[egress].type) {
 			case EGRESS_INTERFACE:
-				it->reason = emit_packet(w, links, egress, &it->packet, f);
+				if (f && (f->seen & FLOW_HAIRPIN))
+					it->reason =
+						hairpin_packet(w, table, links, &it->packet, f);
+				else
+					it->reason = emit_packet(w, links, egress, &it->packet, f);
 				break;
 			case EGRESS_DROP:
 				it->reason = REASON_RULE;

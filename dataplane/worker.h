@@ -27,6 +27,8 @@ struct worker_egress {
 	enum egress_type type;
 	struct nic_queue *nic; /* of EGRESS_INTERFACE */
 	struct nat *nat;       /* NULL: not translated */
+	uint16_t port_first;   /* translated ports of all workers, inclusive */
+	uint16_t port_last;
 	unsigned source_ports; /* that one inner address may have */
 	bool ethernet;
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
