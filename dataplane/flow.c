@@ -320,14 +320,49 @@ static void tcp_note_in(struct flow *flow, uint8_t tcp_flags)
 		flow->seen |= FLOW_SEEN_FIN_IN;
 }
 
+static bool established(const struct flow *flow)
+{
+	const uint8_t tcp = FLOW_SEEN_IN | FLOW_SEEN_ACK_OUT;
+
+	if (flow->key.proto != PROTO_TCP)
+		return flow->seen & FLOW_SEEN_IN;
+	return (flow->seen & tcp) == tcp && !closing(flow);
+}
+
+static uint32_t idle_limit_ms(const struct flow *flow)
+{
+	switch (flow->key.proto) {
+	case PROTO_TCP:
+		return established(flow) ? FLOW_IDLE_TCP_MS : FLOW_IDLE_TCP_TRANSITORY_MS;
+	case PROTO_UDP:
+		return FLOW_IDLE_UDP_MS;
+	case PROTO_ICMP:
+	case PROTO_ICMP6:
+		return FLOW_IDLE_ICMP_MS;
+	default:
+		return FLOW_IDLE_OTHER_MS;
+	}
+}
+
 /*
- * After an RST the flow has FLOW_IDLE_TCP_TRANSITORY_MS, and only an inner side that goes on gives
- * it more: packets from outside, and the RSTs that answer them, keep nothing alive (RFC 7857).
+ * After an RST the flow has FLOW_IDLE_TCP_TRANSITORY_MS, or what it had left if that is less, and
+ * only an inner side that goes on gives it more: packets from outside, and RSTs of either side,
+ * keep nothing alive (RFC 7857).
  */
 static void refresh(struct flow *flow, uint8_t seen_before, uint64_t now_ms)
 {
-	if (!(seen_before & flow->seen & FLOW_SEEN_RST))
-		flow->last_ms = (uint32_t)now_ms;
+	struct flow was = *flow;
+	uint32_t left;
+
+	if (seen_before & flow->seen & FLOW_SEEN_RST)
+		return;
+	flow->last_ms = (uint32_t)now_ms;
+	if (!(flow->seen & FLOW_SEEN_RST))
+		return;
+	was.seen = seen_before;
+	left = idle_limit_ms(&was) - idle_ms(&was, now_ms);
+	if (left < FLOW_IDLE_TCP_TRANSITORY_MS)
+		flow->last_ms -= FLOW_IDLE_TCP_TRANSITORY_MS - left;
 }
 
 void flow_note_out(struct flow_table *table, struct flow *flow, const struct packet *packet,
@@ -356,30 +391,6 @@ void flow_note_in(struct flow_table *table, struct flow *flow, const struct pack
 	refresh(flow, before, now_ms);
 	counters->packets_in += packets;
 	counters->bytes_in += packet->buf->len;
-}
-
-static bool established(const struct flow *flow)
-{
-	const uint8_t tcp = FLOW_SEEN_IN | FLOW_SEEN_ACK_OUT;
-
-	if (flow->key.proto != PROTO_TCP)
-		return flow->seen & FLOW_SEEN_IN;
-	return (flow->seen & tcp) == tcp && !closing(flow);
-}
-
-static uint32_t idle_limit_ms(const struct flow *flow)
-{
-	switch (flow->key.proto) {
-	case PROTO_TCP:
-		return established(flow) ? FLOW_IDLE_TCP_MS : FLOW_IDLE_TCP_TRANSITORY_MS;
-	case PROTO_UDP:
-		return FLOW_IDLE_UDP_MS;
-	case PROTO_ICMP:
-	case PROTO_ICMP6:
-		return FLOW_IDLE_ICMP_MS;
-	default:
-		return FLOW_IDLE_OTHER_MS;
-	}
 }
 
 bool flow_expired(const struct flow *flow, uint64_t now_ms)

@@ -60,8 +60,10 @@ static bool is_absurd_mtu(const struct packet *p)
 }
 
 /* An ICMP error from outside, about a packet of ours. */
-static enum reason return_error(struct worker *w, const struct worker_egress *e, struct packet *p)
+static enum reason return_error(struct worker *w, unsigned egress, struct packet *p)
 {
+	const struct worker_egress *e = &w->egress[egress];
+	const struct flow *f;
 	const struct nat_map *map;
 	struct flow_key quoted, key;
 	uint16_t quoted_offset, l4_offset;
@@ -78,7 +80,8 @@ static enum reason return_error(struct worker *w, const struct worker_egress *e,
 	if (!map)
 		return hand_over(e, quoted.src_port);
 	key = inner_key(map, quoted.dst, quoted.dst_port);
-	if (!flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms))
+	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
+	if (!f || f->egress != egress)
 		return REASON_UNSOLICITED;
 	rewrite_icmp_error(p, quoted_offset, l4_offset, map->inner, map->inner_port);
 	return REASON_NONE;
@@ -98,7 +101,7 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 	if (!is_address(p->key.dst, p->key.version == 4 ? &link->address4 : &link->address6))
 		return REASON_UNSOLICITED;
 	if (p->kind == PACKET_ICMP_ERROR)
-		return return_error(w, e, p);
+		return return_error(w, egress, p);
 	if (p->kind != PACKET_TRANSPORT)
 		return p->kind == PACKET_FRAGMENT ? REASON_FRAGMENT : REASON_PROTOCOL;
 	map = nat_find_outer(e->nat, p->key.version, p->key.proto, p->key.dst_port);

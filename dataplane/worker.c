@@ -232,6 +232,21 @@ static struct flow *flow_of_error(struct worker *w, const struct packet *p)
 }
 
 /*
+ * Whether a flow's next packet would move it to another egress. An error must not do that: it
+ * neither creates, nor refreshes, nor ends a flow (RFC 5508 REQ-6).
+ */
+static bool moves(const struct worker *w, const struct table *table, const struct flow *f)
+{
+	uint16_t verdict;
+
+	if (f->generation == table->generation || (f->seen & FLOW_HAIRPIN) ||
+	    w->on_change == ON_CHANGE_KEEP)
+		return false;
+	verdict = worker_verdict(table, &f->key);
+	return table->verdicts[verdict].egress != f->egress;
+}
+
+/*
  * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
  * Returns the egress; *flow is set for packets that have one.
  */
@@ -260,13 +275,11 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		return egress;
 	case PACKET_ICMP_ERROR:
 		f = flow_of_error(w, p);
-		if (f && f->generation != table->generation) {
-			f = worker_renew(w, table, f, worker_verdict(table, &f->key));
-			it->reason = f ? REASON_NONE : REASON_EGRESS_CHANGED;
-		}
+		if (f && moves(w, table, f))
+			it->reason = REASON_EGRESS_CHANGED;
 		*flow = f;
-		if (f || it->reason != REASON_NONE)
-			return f ? f->egress : 0;
+		if (f)
+			return f->egress;
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = table->verdicts[it->verdict].egress;

@@ -102,7 +102,7 @@ static const struct {
 	{"half closed by us", PROTO_TCP, {OPEN, {'o', F | A}}, "established", 7440000, 0},
 	{"half closed by them", PROTO_TCP, {OPEN, {'i', F | A}}, "established", 7440000, 0},
 	{"closed", PROTO_TCP, {OPEN, {'o', F | A}, {'i', F | A}, {'o', A}}, "closing", 240000, 0},
-	{"refused", PROTO_TCP, {{'o', S}, {'i', R | A}}, "closing", 240000, 0},
+	{"refused", PROTO_TCP, {{'o', S}, {'i', R | A}}, "closing", 240000, 1},
 	{"reset by us", PROTO_TCP, {OPEN, {'o', R}}, "closing", 240000, 0},
 	{"reset by them", PROTO_TCP, {OPEN, {'i', R}}, "closing", 240000, 0},
 	{"data after a reset", PROTO_TCP, {OPEN, {'o', R}, {'i', A}}, "closing", 240000, 1},

@@ -68,26 +68,49 @@ void flow_model_remove(struct flow_model *model, const struct flow_key *key)
 	*entry = model->entries[--model->count];
 }
 
+static bool over(const struct flow_model_entry *e)
+{
+	return e->rst || (e->fin_out && e->fin_in);
+}
+
+static uint64_t lifetime_ms(const struct flow_model_entry *e)
+{
+	if (e->key.proto == 6)
+		return e->in && e->ack_out && !over(e) ? 7440000 : 240000;
+	return e->key.proto == 17 ? 300000 : 60000;
+}
+
+/* The first RST leaves four minutes, and never more than there were. */
+static void cut_short(struct flow_model_entry *e, uint64_t now_ms)
+{
+	uint64_t end = e->last_ms + lifetime_ms(e);
+
+	if (end > now_ms + 240000)
+		end = now_ms + 240000;
+	e->last_ms = end - 240000;
+}
+
 void flow_model_out(struct flow_model_entry *e, uint8_t tcp_flags, unsigned packets, uint32_t bytes,
 		    uint64_t now_ms)
 {
 	bool tcp = e->key.proto == 6;
 	bool syn = tcp && (tcp_flags & 0x02), ack = tcp && (tcp_flags & 0x10);
 	bool rst = tcp && (tcp_flags & 0x04), fin = tcp && (tcp_flags & 0x01);
-	bool over = e->rst || e->fin_out || e->fin_in;
+	bool finished = e->rst || e->fin_out || e->fin_in;
 
 	e->packets_out += packets;
 	e->bytes_out += bytes;
 	e->out = true;
 	if (rst && e->rst)
 		return; /* another RST buys no time */
-	e->last_ms = now_ms;
 	if (rst) {
+		cut_short(e, now_ms);
 		e->rst = true;
 		return;
 	}
+	e->last_ms = now_ms;
 	e->rst = false;
-	if (syn && !ack && over)
+	if (syn && !ack && finished)
 		e->in = e->ack_out = e->fin_out = e->fin_in = false;
 	if (fin)
 		e->fin_out = true;
@@ -102,29 +125,20 @@ void flow_model_in(struct flow_model_entry *e, uint8_t tcp_flags, unsigned packe
 
 	e->packets_in += packets;
 	e->bytes_in += bytes;
-	e->in = true;
-	if (!e->rst) /* else only an inner side that goes on buys time */
+	if (tcp && (tcp_flags & 0x04) && !e->rst)
+		cut_short(e, now_ms);
+	else if (!e->rst) /* else only an inner side that goes on buys time */
 		e->last_ms = now_ms;
+	e->in = true;
 	if (tcp && (tcp_flags & 0x04))
 		e->rst = true;
 	else if (tcp && (tcp_flags & 0x01))
 		e->fin_in = true;
 }
 
-static bool over(const struct flow_model_entry *e)
-{
-	return e->rst || (e->fin_out && e->fin_in);
-}
-
 bool flow_model_expired(const struct flow_model_entry *e, uint64_t now_ms)
 {
-	uint64_t seconds = 60;
-
-	if (e->key.proto == 6)
-		seconds = e->in && e->ack_out && !over(e) ? 7440 : 240;
-	else if (e->key.proto == 17)
-		seconds = 300;
-	return now_ms > e->last_ms + seconds * 1000;
+	return now_ms > e->last_ms + lifetime_ms(e);
 }
 
 uint8_t flow_model_seen(const struct flow_model_entry *e)
