@@ -365,6 +365,22 @@ static enum reason read_offload(const struct packet *packet, const struct offloa
 	return REASON_NONE;
 }
 
+/* An error acts on flows of others, so it must be what its sender made. */
+static bool check_icmp_csum(const struct packet *packet, uint32_t total,
+			    const struct offload *offload)
+{
+	const struct flow_key *key = &packet->key;
+	uint32_t size = total - packet->l4_offset;
+	uint64_t sum = 0;
+
+	if (packet->first_fragment || offload->flags != 0)
+		return true; /* not all of it is here; or the kernel has seen to it */
+	if (key->version == 6)
+		sum = cksum_pseudo(6, key->src, key->dst, PROTO_ICMP6, size);
+	sum = cksum_add(sum, packet->buf->data + packet->l4_offset, size);
+	return cksum_fold(sum) == 0xffff;
+}
+
 enum reason packet_parse(struct buf *buf, struct packet *out)
 {
 	struct offload offload;
@@ -394,6 +410,8 @@ enum reason packet_parse(struct buf *buf, struct packet *out)
 	reason = read_offload(out, &buf->offload, ip.total, &offload);
 	if (reason != REASON_NONE)
 		return reason;
+	if (out->kind == PACKET_ICMP_ERROR && !check_icmp_csum(out, ip.total, &offload))
+		return REASON_BAD_CHECKSUM;
 	buf->offload = offload;
 	buf->len = ip.total;
 	return REASON_NONE;

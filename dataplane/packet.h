@@ -72,8 +72,8 @@ struct packet {
  *
  * Trailing bytes past the IP length are cut (buf->len). offload.hdr_len is recomputed;
  * csum_start and csum_offset must point at the transport checksum, gso_type must fit the
- * protocol: else the packet is refused. IPv4 header checksums are checked. Transport checksums
- * are not: the receiver does.
+ * protocol: else the packet is refused. IPv4 header checksums are checked, and those of whole ICMP
+ * errors (RFC 5508 REQ-3). Other transport checksums are not: the receiver does.
  *
  * Returns: REASON_NONE, or why the packet must be dropped; *out is valid only for REASON_NONE
  */

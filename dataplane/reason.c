@@ -9,7 +9,8 @@ static const struct {
 } reasons[REASON_COUNT] = {
 	[REASON_NONE] = {"none", "The packet went on."},
 	[REASON_MALFORMED] = {"malformed", "Its headers do not parse or its lengths are wrong."},
-	[REASON_BAD_CHECKSUM] = {"bad_checksum", "An IPv4 header checksum is wrong."},
+	[REASON_BAD_CHECKSUM] = {"bad_checksum",
+				 "A checksum of IPv4 or of an ICMP error is wrong."},
 	[REASON_BAD_OFFLOAD] = {"bad_offload", "Its offload words do not fit its headers."},
 	[REASON_FRAGMENT] = {"fragment", "It is a fragment whose first part was not seen."},
 	[REASON_PROTOCOL] = {"protocol", "Its protocol cannot be translated by the egress."},

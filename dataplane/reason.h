@@ -5,7 +5,7 @@
 enum reason {
 	REASON_NONE,         /* it went on */
 	REASON_MALFORMED,    /* headers that do not parse, or wrong lengths */
-	REASON_BAD_CHECKSUM, /* IPv4 header checksum */
+	REASON_BAD_CHECKSUM, /* of an IPv4 header, or of an ICMP error */
 	REASON_BAD_OFFLOAD,  /* offload words that do not fit the headers */
 	REASON_FRAGMENT,     /* a fragment whose first part was not seen */
 	REASON_PROTOCOL,     /* a protocol that the egress cannot translate */

@@ -283,8 +283,10 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = table->verdicts[it->verdict].egress;
-		if (w->egress[egress].nat)
+		if (w->egress[egress].nat && w->egress[egress].type == EGRESS_INTERFACE) {
 			it->reason = REASON_PROTOCOL;
+			answer_prohibited(w, p);
+		}
 		return egress;
 	case PACKET_TRANSPORT:
 		break;
