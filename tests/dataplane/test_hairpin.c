@@ -48,7 +48,7 @@ static void meet(struct bench *b, int v6, uint8_t proto, uint16_t port[2])
 Test(dataplane_hairpin, comes_back_from_the_external_address)
 {
 	for (unsigned i = 0; i < 4; i++) {
-		int v6 = i & 1;
+		int v6 = (int)(i & 1);
 		uint8_t proto = i & 2 ? PROTO_TCP : PROTO_UDP;
 		struct packets_spec spec;
 		uint16_t port[2];

@@ -49,6 +49,9 @@ ALLOCATION = ("malloc", "calloc", "realloc", "free")
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc"}
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 TAG = re.compile(r"(?<!\w)\[([a-z][a-z0-9]+(?:-[a-z][a-z0-9]*)*)-([12])\]")
+# A line of a comment that lists a requirement, and a test that is named by one.
+REQUIREMENT = re.compile(r"^ \* (rfc\d+_\w+)  +\S", re.MULTILINE)
+REQUIREMENT_TEST = re.compile(r"^Test\(\w+, (rfc\d+_\w+)", re.MULTILINE)
 # The ends of file names by which a program chooses who implements a header.
 SEAMS = re.compile(r"_(linux|mem|utun)$")
 
@@ -262,6 +265,32 @@ def check_tags(sources):
             yield path, number, "tag", f"[{name}-1] is a pair with [{name}-2]: no {what}", ""
 
 
+def check_requirements(sources, exceptions):
+    """Each requirement that a test lists has a test of its name, or else a listed exception."""
+    listed, tests = {}, {}
+    for source in sources:
+        if not source.path.startswith("tests/"):
+            continue
+        for offset, comment in source.comments:
+            for m in REQUIREMENT.finditer(comment):
+                listed[m[1]] = (source.path, source.line_at(offset + m.start(1)))
+        for m in REQUIREMENT_TEST.finditer(source.code):
+            tests[m[1]] = (source.path, source.line_at(m.start()))
+    for name, (path, number) in sorted(listed.items()):
+        tested = any(t == name or t.startswith(name + "_") for t in tests)
+        if tested == (name in exceptions):
+            what = ("has a test, and is an exception in ARCHITECTURE.md, too" if tested else
+                    "has neither a test of its name nor an exception in ARCHITECTURE.md")
+            yield path, number, "requirement", f"{name} {what}", ""
+    for test, (path, number) in sorted(tests.items()):
+        if not any(test == name or test.startswith(name + "_") for name in listed):
+            yield path, number, "requirement", f"{test} is of no listed requirement", ""
+
+
+def exceptions_of(text):
+    return set(re.findall(r"^- `(rfc\d+_\w+)`: \S", text, re.MULTILINE))
+
+
 def check_header(path, text):
     """Compiles a header alone."""
     done = subprocess.run(HEADER_CC, input=text, cwd=ROOT, capture_output=True, text=True,
@@ -288,6 +317,8 @@ def check_tree(sources):
         compiled = list(pool.map(lambda h: list(check_header(h, f'#include "{h}"\n')), headers))
     findings = [f for s in sources for f in check_source(s, headers)]
     findings += check_tags([s for s in sources if s.is_c])
+    with open(os.path.join(ROOT, "ARCHITECTURE.md"), encoding="utf-8") as f:
+        findings += check_requirements([s for s in sources if s.is_c], exceptions_of(f.read()))
     findings += [f for c in compiled for f in c]
     return findings
 
@@ -327,6 +358,7 @@ def self_test():
         source = Source(path, text)
         findings = list(check_source(source, {path, "dataplane/own.h"}))
         findings += check_tags([source])
+        findings += check_requirements([source], exceptions_of("- `rfc1_excepted`: why\n"))
         if path.endswith(".h"):
             findings += check_header(path, text)
         expected = [rule] if rule else []

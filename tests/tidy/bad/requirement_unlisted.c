@@ -1,0 +1,4 @@
+/* tidy: tests/dataplane/test_bad.c: requirement */
+Test(suite, rfc1_unlisted)
+{
+}
