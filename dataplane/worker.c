@@ -246,6 +246,47 @@ static bool moves(const struct worker *w, const struct table *table, const struc
 	return table->verdicts[verdict].egress != f->egress;
 }
 
+bool worker_owns(const struct worker *w, const struct links *links, const struct addr *addr)
+{
+	for (unsigned i = 0; i < w->own_count; i++)
+		if (link_addr_compare(&w->own[i], addr) == 0)
+			return true;
+	for (unsigned i = 0; i < links->count; i++) {
+		const struct link *l = &links->link[i];
+
+		if (link_addr_compare(addr->version == 4 ? &l->address4 : &l->address6, addr) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * For what passes through the host Sluice is a router, one hop (RFC 1812, section 5.3.1). The
+ * host's own programs have none: a TTL of 1 still reaches a neighbour, and one of 255 proves it to
+ * be one.
+ */
+static enum reason take_hop(struct worker *w, const struct links *links, struct packet *p)
+{
+	struct addr src = key_src(&p->key);
+
+	if (worker_owns(w, links, &src) || rewrite_hop_limit(p))
+		return REASON_NONE;
+	answer_time_exceeded(w, p);
+	return REASON_HOP_LIMIT;
+}
+
+/* What no egress carries, whatever the table says of it. Takes the packet's hop. */
+static enum reason pass(struct worker *w, const struct links *links, struct packet *p)
+{
+	if (!routable(&p->key))
+		return REASON_LINK_LOCAL;
+	/* Nobody puts together what would have to be turned round whole. */
+	if ((p->kind == PACKET_FRAGMENT || p->first_fragment) &&
+	    hairpin_egress(w, links, &p->key) >= 0)
+		return REASON_FRAGMENT;
+	return take_hop(w, links, p);
+}
+
 /*
  * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
  * Returns the egress; *flow is set for packets that have one.
@@ -258,16 +299,9 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 	uint16_t egress = 0;
 
 	*flow = NULL;
-	if (!routable(&p->key)) {
-		it->reason = REASON_LINK_LOCAL;
+	it->reason = pass(w, links, p);
+	if (it->reason != REASON_NONE)
 		return 0;
-	}
-	/* Nobody puts together what would have to be turned round whole. */
-	if ((p->kind == PACKET_FRAGMENT || p->first_fragment) &&
-	    hairpin_egress(w, links, &p->key) >= 0) {
-		it->reason = REASON_FRAGMENT;
-		return 0;
-	}
 	switch (p->kind) {
 	case PACKET_FRAGMENT:
 		if (!fragment_follow(&w->fragments, p, table->generation, w->now_ms, &egress))
@@ -325,35 +359,6 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 
 /* ---- Emit ---- */
 
-bool worker_owns(const struct worker *w, const struct links *links, const struct addr *addr)
-{
-	for (unsigned i = 0; i < w->own_count; i++)
-		if (link_addr_compare(&w->own[i], addr) == 0)
-			return true;
-	for (unsigned i = 0; i < links->count; i++) {
-		const struct link *l = &links->link[i];
-
-		if (link_addr_compare(addr->version == 4 ? &l->address4 : &l->address6, addr) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * For what passes through the host Sluice is a router, one hop (RFC 1812, section 5.3.1). The
- * host's own programs have none: a TTL of 1 still reaches a neighbour, and one of 255 proves it to
- * be one.
- */
-static enum reason take_hop(struct worker *w, const struct links *links, struct packet *p)
-{
-	struct addr src = key_src(&p->key);
-
-	if (worker_owns(w, links, &src) || rewrite_hop_limit(p))
-		return REASON_NONE;
-	answer_time_exceeded(w, p);
-	return REASON_HOP_LIMIT;
-}
-
 static void flush(struct worker *w)
 {
 	emit_flush(w);
@@ -370,8 +375,6 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
 		uint16_t egress = 0;
 
-		if (it->reason == REASON_NONE)
-			it->reason = take_hop(w, links, &it->packet);
 		if (it->reason == REASON_NONE)
 			egress = settle(w, table, links, it, &f);
 		if (it->reason == REASON_NONE) {

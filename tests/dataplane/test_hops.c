@@ -135,6 +135,26 @@ Test(dataplane_hops, on_the_way_in)
 	}
 }
 
+/* What stays on a link has one hop, and is nobody's to answer. */
+Test(dataplane_hops, link_local_is_no_matter_of_hops)
+{
+	static const char *const ways[][2] = {
+		{"10.0.0.2", "224.0.0.22"}, {"fe80::1", "ff02::16"}, {"fe80::1", "2001:db8:51::9"}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct packets_spec spec = bench_spec(PROTO_UDP, ways[i][0], ways[i][1]);
+		struct bench b;
+
+		spec.ttl = 1;
+		bench_open(&b, &(struct bench_options){0});
+		bench_send(&b, &spec);
+		cr_expect_eq(bench_drops(&b, REASON_LINK_LOCAL), 1);
+		cr_expect_eq(bench_drops(&b, REASON_HOP_LIMIT), 0);
+		cr_expect_not(bench_take_tun(&b));
+		bench_close(&b);
+	}
+}
+
 Test(dataplane_hops, errors_are_not_answered)
 {
 	struct packets_spec spec = bench_spec(PROTO_UDP, "10.0.0.2", "198.51.100.7"), answer;
