@@ -1,6 +1,7 @@
 /*
  * A prefix and its rule are one number, in the order of (addr, len, rule): the rule that wins
- * comes first. Lists are sorted already, so neighbours are merged until one is left.
+ * comes first. Lists are sorted already, so neighbours are merged until one is left. That is done
+ * for one first byte of the addresses after the other: its keys fit into the cache.
  */
 #include "lpm/merge4.h"
 
@@ -14,6 +15,8 @@
 enum {
 	RULE_BITS = 16,
 	LEN_BITS = 8,
+	BUCKET_SHIFT = 24, /* of addresses */
+	BUCKETS = 256,
 };
 
 static uint64_t make_key(const struct list4_entry *entry, unsigned rule)
@@ -102,49 +105,87 @@ static void settle(const struct table_rule *rules, const uint64_t *keys, size_t 
 	}
 }
 
-static void write_keys(const struct list *list, unsigned rule, uint64_t *keys)
-{
-	const struct list4_entry *entries;
+/* A list, and its entries from where it goes on that lie next to each other. */
+struct source {
 	struct list_walk walk;
+	const struct list4_entry *entries; /* NULL at the end */
 	size_t count;
+};
 
-	list_walk_start(&walk, list, 4);
-	while ((entries = list_walk_span4(&walk, &count)) != NULL) {
-		for (size_t i = 0; i < count; i++)
-			*keys++ = make_key(&entries[i], rule);
+struct buffers {
+	struct source *sources; /* by rule */
+	size_t *bounds;         /* one more than rules */
+	uint64_t *keys;
+};
+
+/* The keys of addresses that begin with that byte; returns how many. */
+static size_t take_keys(struct source *s, unsigned rule, uint32_t bucket, uint64_t *keys)
+{
+	size_t taken = 0;
+
+	while (s->entries != NULL) {
+		size_t i = 0;
+
+		for (; i < s->count && s->entries[i].addr >> BUCKET_SHIFT == bucket; i++)
+			keys[taken++] = make_key(&s->entries[i], rule);
+		if (i < s->count) {
+			s->entries += i;
+			s->count -= i;
+			break;
+		}
+		s->entries = list_walk_span4(&s->walk, &s->count);
 	}
+	return taken;
+}
+
+/* One byte's prefixes of all lists, into the routes. */
+static void merge_bucket(const struct table_rule *rules, unsigned n, uint32_t bucket,
+			 const struct buffers *b, struct merge4 *out)
+{
+	unsigned parts = 0;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		size_t taken = take_keys(&b->sources[i], i, bucket, b->keys + count);
+
+		b->bounds[parts] = count;
+		parts += taken > 0;
+		count += taken;
+	}
+	b->bounds[parts] = count;
+	b->keys[count] = b->keys[2 * count] = 0; /* read too far, and not used */
+	settle(rules, merge_parts(b->keys, b->keys + count, b->bounds, parts), count, out);
 }
 
 int merge4_rules(const struct table_rule *rules, unsigned n, struct merge4 *out)
 {
+	struct buffers b = {0};
 	struct merge4 merge = {0};
-	uint64_t *keys = NULL;
-	size_t *bounds, count = 0;
+	size_t count = 0;
 	int rc = -ENOMEM;
 
-	bounds = malloc(((size_t)n + 1) * sizeof(*bounds));
-	if (bounds == NULL)
-		return -ENOMEM;
-	for (unsigned i = 0; i < n; i++) {
-		bounds[i] = count;
-		count += list_count(rules[i].list, 4);
-	}
-	bounds[n] = count;
-	if (count < SIZE_MAX / (2 * sizeof(*keys)))
-		keys = malloc((2 * count + 1) * sizeof(*keys)); /* twice, and one more */
-	merge.routes = malloc((count + 1) * sizeof(*merge.routes));
-	if (keys == NULL || merge.routes == NULL)
-		goto out;
-	keys[count] = keys[2 * count] = 0; /* read too far, and not used */
 	for (unsigned i = 0; i < n; i++)
-		write_keys(rules[i].list, i, keys + bounds[i]);
-	settle(rules, merge_parts(keys, keys + count, bounds, n), count, &merge);
+		count += list_count(rules[i].list, 4);
+	b.sources = calloc((size_t)n + 1, sizeof(*b.sources));
+	b.bounds = malloc(((size_t)n + 1) * sizeof(*b.bounds));
+	if (count < SIZE_MAX / (2 * sizeof(*b.keys)))
+		b.keys = malloc((2 * count + 1) * sizeof(*b.keys)); /* of one bucket at most */
+	merge.routes = malloc((count + 1) * sizeof(*merge.routes));
+	if (b.sources == NULL || b.bounds == NULL || b.keys == NULL || merge.routes == NULL)
+		goto out;
+	for (unsigned i = 0; i < n; i++) {
+		list_walk_start(&b.sources[i].walk, rules[i].list, 4);
+		b.sources[i].entries = list_walk_span4(&b.sources[i].walk, &b.sources[i].count);
+	}
+	for (uint32_t bucket = 0; bucket < BUCKETS; bucket++)
+		merge_bucket(rules, n, bucket, &b, &merge);
 	*out = merge;
 	merge.routes = NULL;
 	rc = 0;
 out:
 	free(merge.routes);
-	free(keys);
-	free(bounds);
+	free(b.keys);
+	free(b.bounds);
+	free(b.sources);
 	return rc;
 }
