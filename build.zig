@@ -328,7 +328,8 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     var units: std.enums.EnumArray(Part, []const Suite) = .initUndefined();
     for (all_parts) |part| units.set(part, unitSuites(b, part, debug, fast));
     const no_memory = allocation.suites(b, debug);
-    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory });
+    const perf = perfSuites(b, debug, fast);
+    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory, perf });
     const scale = programSuites(b, fast, "scale");
     const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, fuzz_short, netns });
 
@@ -349,6 +350,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
         const help = b.fmt("Run the unit tests of {t}/ alone", .{part});
         addSuites(b, b.fmt("test-{t}", .{part}), help, units.get(part));
     }
+    addSuites(b, "test-perf", "Run the unit tests of perf/ alone", perf);
 }
 
 fn addSuites(b: *Build, name: []const u8, help: []const u8, suites: []const Suite) void {
@@ -412,6 +414,31 @@ fn unitSuites(b: *Build, part: Part, debug: Kit, fast: Kit) []const Suite {
 pub fn unitSources(b: *Build, part: Part) []const []const u8 {
     var files: std.ArrayList([]const u8) = .empty;
     for (sources(b, b.fmt("tests/{t}", .{part}))) |f| if (!isUtunTest(f)) append(b, &files, f);
+    return files.items;
+}
+
+/// tests/perf/test_NAME.c tests perf/NAME.c; of perf/ the program holds only what is tested.
+fn perfSuites(b: *Build, debug: Kit, fast: Kit) []const Suite {
+    var suites: std.ArrayList(Suite) = .empty;
+    for ([_]Kit{ debug, fast }) |kit| {
+        const files = concat(b, []const u8, &.{ &.{"tests/main.c"}, perfUnitSources(b) });
+        const exe = addProgram(b, kit, "test-perf", files, &.{});
+        linkParts(exe, kit, all_parts);
+        linkCriterion(exe);
+        const name = b.fmt("unit perf {t}", .{kit.settings.optimize});
+        append(b, &suites, .{ .name = name, .words = wordList(b, &.{.{ .artifact = exe }}) });
+    }
+    return suites.items;
+}
+
+/// The tests of perf/ and what they test.
+pub fn perfUnitSources(b: *Build) []const []const u8 {
+    var files: std.ArrayList([]const u8) = .empty;
+    for (sources(b, "tests/perf")) |f| {
+        const name = std.mem.cutPrefix(u8, std.fs.path.basename(f), "test_") orelse continue;
+        append(b, &files, f);
+        append(b, &files, b.fmt("perf/{s}", .{name}));
+    }
     return files.items;
 }
 

@@ -16,14 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "perf/latency.h"
+#include "perf/pace.h"
+
 enum {
 	BATCH = 64,
 	SINK_BUFFER = 32 << 20,
 	SETTLE_MS = 50, /* what is under way when the sender stops arrives by then */
 	ASK_TIMES = 20,
-	EARLY_NS = 20000, /* what a sleep may take longer */
-	STEPS_LOG2 = 5,   /* a latency is known to 1/32 */
-	BUCKETS = (64 - STEPS_LOG2) << STEPS_LOG2,
 };
 
 #define QUERY UINT32_MAX /* in place of a flow: what came of the run? */
@@ -41,47 +41,8 @@ struct sink {
 	uint64_t received;
 	uint64_t reordered;
 	uint64_t newest[DATAGRAMS_FLOWS_MAX];
-	uint64_t max_ns;
-	uint64_t latency[BUCKETS];
+	struct latency latency;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* Buckets are as wide as their values ask for: 32 to a power of two. */
-static unsigned bucket_of(uint64_t ns)
-{
-	unsigned log2 = ns >> STEPS_LOG2 ? 63 - (unsigned)__builtin_clzll(ns) - STEPS_LOG2 : 0;
-
-	return (log2 << STEPS_LOG2) + (unsigned)(ns >> log2);
-}
-
-static uint64_t bucket_value(unsigned bucket)
-{
-	unsigned log2 = bucket >> STEPS_LOG2;
-
-	if (log2 == 0)
-		return bucket;
-	log2--;
-	return (uint64_t)(bucket - (log2 << STEPS_LOG2)) << log2;
-}
-
-static double quantile_us(const struct sink *s, double q)
-{
-	uint64_t wanted = (uint64_t)(q * (double)s->received), seen = 0;
-
-	for (unsigned i = 0; i < BUCKETS; i++) {
-		seen += s->latency[i];
-		if (seen > wanted)
-			return (double)bucket_value(i) / 1000;
-	}
-	return (double)s->max_ns / 1000;
-}
 
 static void note(struct sink *s, const struct datagram *d, uint64_t now)
 {
@@ -94,9 +55,7 @@ static void note(struct sink *s, const struct datagram *d, uint64_t now)
 		s->reordered++;
 	else
 		s->newest[d->flow] = d->sequence;
-	s->latency[bucket_of(ns)]++;
-	if (ns > s->max_ns)
-		s->max_ns = ns;
+	latency_add(&s->latency, ns);
 }
 
 static void answer_query(int fd, const struct sink *s, uint32_t run, const struct sockaddr *peer,
@@ -108,10 +67,10 @@ static void answer_query(int fd, const struct sink *s, uint32_t run, const struc
 		a = (struct datagrams_answer){
 			.received = s->received,
 			.reordered = s->reordered,
-			.p50_us = quantile_us(s, 0.5),
-			.p99_us = quantile_us(s, 0.99),
-			.p999_us = quantile_us(s, 0.999),
-			.max_us = (double)s->max_ns / 1000,
+			.p50_us = latency_quantile_us(&s->latency, 0.5),
+			.p99_us = latency_quantile_us(&s->latency, 0.99),
+			.p999_us = latency_quantile_us(&s->latency, 0.999),
+			.max_us = (double)s->latency.max_ns / 1000,
 		};
 	sendto(fd, &a, sizeof(a), 0, peer, peer_len);
 }
@@ -163,7 +122,7 @@ int datagrams_serve(uint16_t port)
 			if (messages[i].msg_len < sizeof(data[i]))
 				continue;
 			if (data[i].flow < DATAGRAMS_FLOWS_MAX)
-				note(&sink, &data[i], now_ns());
+				note(&sink, &data[i], pace_now_ns());
 			else if (data[i].flow == QUERY)
 				answer_query(fd, &sink, data[i].run, messages[i].msg_hdr.msg_name,
 					     messages[i].msg_hdr.msg_namelen);
@@ -195,20 +154,11 @@ static int connect_to(const struct datagrams_question *q, int fds[DATAGRAMS_FLOW
 	return rc;
 }
 
-/* Leaves the core to others while it can, but is awake in time. */
-static void pause_until(uint64_t due_ns, uint64_t now)
-{
-	struct timespec pause = {.tv_nsec = (long)(due_ns - now - EARLY_NS)};
-
-	if (due_ns - now > 2 * EARLY_NS && due_ns - now < 1000000000)
-		nanosleep(&pause, NULL);
-}
-
 /* Returns how many the system took. */
 static uint64_t send_paced(const struct datagrams_question *q, const int *fds, uint32_t run)
 {
 	uint8_t bytes[DATAGRAMS_SIZE_MAX] = {0};
-	uint64_t start = now_ns(), end = start + (uint64_t)q->ms * 1000000, taken = 0;
+	uint64_t start = pace_now_ns(), end = start + (uint64_t)q->ms * 1000000, taken = 0;
 	const double gap_ns = 1e9 / q->rate;
 
 	for (uint64_t i = 0;; i++) {
@@ -216,13 +166,11 @@ static uint64_t send_paced(const struct datagrams_question *q, const int *fds, u
 				     .sequence = i / q->flows + 1,
 				     .run = run,
 				     .flow = (uint32_t)(i % q->flows)};
-		uint64_t now;
 
 		if (d.due_ns >= end)
 			break;
-		while ((now = now_ns()) < d.due_ns)
-			pause_until(d.due_ns, now);
-		if (now >= end + 100000000) /* it cannot keep up */
+		pace_until_ns(d.due_ns);
+		if (pace_now_ns() >= end + 100000000) /* it cannot keep up */
 			break;
 		memcpy(bytes, &d, sizeof(d));
 		taken += send(fds[d.flow], bytes, q->size, 0) == (ssize_t)q->size;
@@ -249,7 +197,7 @@ int datagrams_ask(const struct datagrams_question *q, struct datagrams_answer *a
 {
 	int fds[DATAGRAMS_FLOWS_MAX];
 	uint64_t sent = 0;
-	uint32_t run = (uint32_t)now_ns() ^ (uint32_t)getpid() << 16;
+	uint32_t run = (uint32_t)pace_now_ns() ^ (uint32_t)getpid() << 16;
 	int rc;
 
 	if (q->flows < 1 || q->flows > DATAGRAMS_FLOWS_MAX || q->size < DATAGRAMS_SIZE_MIN ||

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,4 +141,42 @@ void netns_stop(pid_t pid)
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+const char *netns_daemon_path(char *out, size_t size)
+{
+	const char *env = getenv("SLUICE");
+	ssize_t n;
+	char *slash;
+
+	if (env)
+		return env;
+	n = readlink("/proc/self/exe", out, size - 8);
+	out[n > 0 ? n : 0] = 0;
+	slash = strrchr(out, '/');
+	if (slash)
+		snprintf(slash + 1, 8, "sluice");
+	return out;
+}
+
+int netns_socket(int ns, int domain, int type, int protocol)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), fd, rc;
+
+	if (home < 0)
+		return -errno;
+	if (setns(ns, CLONE_NEWNET) < 0) {
+		rc = -errno;
+		close(home);
+		return rc;
+	}
+	fd = socket(domain, type | SOCK_CLOEXEC, protocol);
+	rc = fd < 0 ? -errno : fd;
+	if (setns(home, CLONE_NEWNET) < 0) {
+		rc = -errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	close(home);
+	return rc;
 }

@@ -5,6 +5,7 @@
 #ifndef SLUICE_PERF_NETNS_H
 #define SLUICE_PERF_NETNS_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /*
@@ -33,10 +34,16 @@ int netns_sh(int ns, const char *format, ...) __attribute__((format(printf, 2, 3
  */
 pid_t netns_spawn(int ns, char *const argv[], int out);
 
+/* A socket in a namespace, for any thread to use; or -errno. */
+int netns_socket(int ns, int domain, int type, int protocol);
+
 /* Make a veth pair between two namespaces. 0, or as netns_sh. */
 int netns_veth(int ns_a, const char *name_a, int ns_b, const char *name_b);
 
 /* End a process that netns_spawn started: SIGTERM, then SIGKILL after two seconds. */
 void netns_stop(pid_t pid);
+
+/* The program of the daemon: what SLUICE names, else that beside this program. May be out. */
+const char *netns_daemon_path(char *out, size_t size);
 
 #endif

@@ -66,27 +66,10 @@ static int build_lane(struct path *s, int lane)
 	return rc;
 }
 
-/* The daemon stands beside this program, unless SLUICE names it. */
-static const char *daemon_path(char *out, size_t size)
-{
-	const char *env = getenv("SLUICE");
-	ssize_t n;
-	char *slash;
-
-	if (env)
-		return env;
-	n = readlink("/proc/self/exe", out, size - 8);
-	out[n > 0 ? n : 0] = 0;
-	slash = strrchr(out, '/');
-	if (slash)
-		snprintf(slash + 1, 8, "sluice");
-	return out;
-}
-
 static int start_daemon(struct path *s, unsigned queues)
 {
 	char path[512], conf[CONF_MAX];
-	const char *program = daemon_path(path, sizeof(path));
+	const char *program = netns_daemon_path(path, sizeof(path));
 	int fd, n;
 
 	n = snprintf(conf, sizeof(conf),

@@ -15,6 +15,7 @@ const utun_flags = root.utun_flags;
 const models = root.models;
 const partSources = root.partSources;
 const unitSources = root.unitSources;
+const perfUnitSources = root.perfUnitSources;
 const isUtunTest = root.isUtunTest;
 const list = root.list;
 const fuzzTargets = root.fuzzTargets;
@@ -35,6 +36,7 @@ pub fn asanSuites(b: *Build) []const Suite {
     for (all_parts) |part| for (unitSources(b, part)) |f| {
         append(b, &objects, addClangObject(b, f, sanitize));
     };
+    for (perfUnitSources(b)) |f| append(b, &objects, addClangObject(b, f, sanitize));
     const exe = addClangLink(b, "sluice-tests-asan", objects.items, sanitize, &.{"criterion"});
     return suiteList(b, &.{
         asanSuite(b, "unit asan", exe),
