@@ -13,6 +13,8 @@ static const struct {
 	{"ring", perf_ring, "rings, beside rte_ring and ck_ring"},
 	{"flow", perf_flow, "the route cache"},
 	{"path", perf_path, "TCP through the whole path, beside the kernel's forwarding"},
+	{"load", perf_load,
+	 "packets lost, doubled, reordered or misrouted while lists are reloaded"},
 	{"traffic", perf_traffic, "generator and sink: traffic serve|ask|send (no benchmark)"},
 };
 

@@ -1,6 +1,7 @@
 /* Waiting without being late: sleeps most of the way and polls the rest. */
 #include "perf/pace.h"
 
+#include <errno.h>
 #include <time.h>
 
 enum {
@@ -31,4 +32,13 @@ void pace_until_ns(uint64_t due_ns)
 					  .tv_nsec = (long)(wait % 1000000000)};
 		nanosleep(&pause, NULL);
 	}
+}
+
+void pace_sleep_until_ns(uint64_t due_ns)
+{
+	const struct timespec due = {.tv_sec = (time_t)(due_ns / 1000000000),
+				     .tv_nsec = (long)(due_ns % 1000000000)};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+		;
 }

@@ -10,4 +10,7 @@ uint64_t pace_now_ns(void);
 /* Wait until a time; leaves the core to others while it can, but is awake in time. */
 void pace_until_ns(uint64_t due_ns);
 
+/* The same without polling: late by what a wake-up takes. */
+void pace_sleep_until_ns(uint64_t due_ns);
+
 #endif

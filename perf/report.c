@@ -100,7 +100,7 @@ static void print_quoted(const char *text)
 	putchar('"');
 }
 
-void report_head_fields(bool json, const struct report_field *fields, unsigned count)
+void report_machine(bool json, const struct report_field *fields, unsigned count)
 {
 	char cpu[128], revision[64];
 	struct utsname u = {0};
@@ -125,7 +125,13 @@ void report_head_fields(bool json, const struct report_field *fields, unsigned c
 	}
 	if (json)
 		printf("}\n");
-	else
+	fflush(stdout);
+}
+
+void report_head_fields(bool json, const struct report_field *fields, unsigned count)
+{
+	report_machine(json, fields, count);
+	if (!json)
 		printf("\n%-36s %10s %-5s %10s %10s %4s  %6s  %s\n", "case", "median", "unit",
 		       "min", "max", "runs", "ratio", "peer");
 	fflush(stdout);

@@ -50,6 +50,9 @@ void report_head_fields(bool json, const struct report_field *fields, unsigned c
 /* A remark between cases: for people among them, else on standard error. */
 __attribute__((format(printf, 2, 3))) void report_remark(bool json, const char *format, ...);
 
+/* Without the titles of report_line's columns, for what has columns of its own. */
+void report_machine(bool json, const struct report_field *fields, unsigned count);
+
 /* One case. ratio above 1 always means that Sluice is better. */
 void report_line(bool json, const struct report_case *c);
 

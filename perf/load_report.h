@@ -1,0 +1,25 @@
+/* How runs of `sluice-perf load` are printed. */
+#ifndef SLUICE_PERF_LOAD_REPORT_H
+#define SLUICE_PERF_LOAD_REPORT_H
+
+#include <stdbool.h>
+
+#include "perf/load_run.h"
+
+/* The titles of the columns; nothing in JSON. */
+void load_report_head(bool json);
+
+/*
+ * One run.
+ *
+ * load:  "90", "50": per cent of the loss-free rate; or "given"
+ * kind:  "quiet", "reloads", "edits": what was changed meanwhile
+ * quiet: the run without changes that its latencies are compared with; NULL: it is that
+ */
+void load_report_run(bool json, const char *load, const char *kind,
+		     const struct load_outcome *outcome, const struct load_outcome *quiet);
+
+/* A rate in packets a second, beside another without changes or NULL. */
+void load_report_rate(bool json, const char *name, double rate, const double *quiet);
+
+#endif
