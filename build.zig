@@ -6,6 +6,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const allocation = @import("tests/allocation.zig");
 const clang = @import("tests/clang.zig");
+const cross = @import("tests/cross.zig");
 const Build = std.Build;
 const Compile = Build.Step.Compile;
 const LazyPath = Build.LazyPath;
@@ -115,8 +116,8 @@ pub fn peerFlags(b: *Build, file: []const u8) ?[]const []const u8 {
     return if (peer.installed(b)) peer.flags() else null;
 }
 
-const libsluice: []const Part = &.{ .lpm, .tun, .dataplane };
-const portable: []const Part = &.{.lpm};
+pub const libsluice: []const Part = &.{ .lpm, .tun, .dataplane };
+pub const portable: []const Part = &.{.lpm};
 pub const all_parts: []const Part = &.{ .lpm, .tun, .dataplane, .ctl };
 
 const c_dirs: []const []const u8 = &.{
@@ -139,7 +140,7 @@ const python = "/usr/bin/python3";
 
 const Sanitize = enum { none, undefined, trap, thread };
 
-const Settings = struct {
+pub const Settings = struct {
     target: Build.ResolvedTarget,
     optimize: std.lang.Optimize = .fast,
     sanitize: ?Sanitize = null,
@@ -217,7 +218,7 @@ pub fn build(b: *Build) void {
     addPrograms(b, chosen, fast);
     addMan(b);
     addTests(b, debug, fast, thread);
-    addCross(b, common.stamp);
+    cross.add(b, common.stamp);
 }
 
 fn with(s: Settings, optimize: std.lang.Optimize, sanitize: ?Sanitize) Settings {
@@ -694,39 +695,6 @@ fn addProgram(
     exe.pie = true;
     exe.build_id = .sha1;
     return exe;
-}
-
-/// What builds for other systems: the tables anywhere, and the library without Linux's devices.
-fn addCross(b: *Build, stamp: LazyPath) void {
-    const step = b.step("cross", "Compile the portable parts for other systems");
-    const headers = portableHeaders(b);
-    const triples: []const []const u8 = &.{
-        "aarch64-macos", "x86_64-macos", "aarch64-linux-gnu", "x86_64-linux-musl",
-    };
-    for (triples) |triple| {
-        const query = Build.parseTargetQuery(.{ .arch_os_abi = triple }) catch @panic("bad target");
-        const s: Settings = .{ .target = b.resolveTargetQuery(query), .stamp = stamp };
-        const macos = s.target.result.os.tag == .macos;
-        for (if (macos) libsluice else portable) |part| {
-            const m = addModule(b, s, partSources(b, part, .macos), &.{});
-            if (part.libs().len > 0) m.addSystemIncludePath(headers);
-            const name = b.fmt("{t}-{s}", .{ part, triple });
-            const lib = b.addLibrary(.{ .name = name, .linkage = .static, .root_module = m });
-            _ = lib.getEmittedBin();
-            step.dependOn(&lib.step);
-        }
-    }
-}
-
-/// A folder with the headers of liburcu and xxHash alone: the rest of /usr/include is Linux's.
-fn portableHeaders(b: *Build) LazyPath {
-    const copies = b.addWriteFiles();
-    const arch = b.fmt("/usr/include/{t}-linux-gnu", .{b.graph.host.result.cpu.arch});
-    const urcu = b.graph.cwdRelativePath(b.fmt("{s}/urcu", .{arch}));
-    const xxhash = b.graph.cwdRelativePath("/usr/include/xxhash.h");
-    _ = copies.addCopyDirectory(urcu, "urcu", .{});
-    _ = copies.addCopyFile(xxhash, "xxhash.h");
-    return copies.getDirectory();
 }
 
 // Files.

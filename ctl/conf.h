@@ -66,7 +66,7 @@ struct conf_interface {
 	uint32_t table; /* capture table; default 5260 */
 	enum conf_on_change on_change;
 	char cache[CONF_CACHE_MAX]; /* of parsed lists: a folder; "": none */
-	unsigned source_flows; /* of one inner address; 0: half of all */
+	unsigned source_flows;      /* of one inner address; 0: half of all */
 	unsigned source_ports;
 };
 
