@@ -246,7 +246,7 @@ void rewrite_mss(struct packet *packet, uint16_t max)
 {
 	uint8_t *tcp = packet->buf->data + packet->l4_offset;
 	uint8_t *mss, words[4];
-	uint32_t even;
+	uint32_t even, size;
 
 	if (packet->kind != PACKET_TRANSPORT || packet->key.proto != PROTO_TCP ||
 	    !(packet->tcp_flags & TCP_SYN))
@@ -254,11 +254,15 @@ void rewrite_mss(struct packet *packet, uint16_t max)
 	mss = find_mss(tcp, packet->payload - packet->l4_offset);
 	if (!mss || wire_get16(mss + 2) <= max)
 		return;
-	/* It may stand at any byte, but sums are over even ones; what follows it is header, too. */
+	/*
+	 * It may stand at any byte, but sums are over even ones. What follows an odd one is header,
+	 * too; an even one may end the packet.
+	 */
 	even = (uint32_t)(mss + 2 - tcp) & ~1u;
-	memcpy(words, tcp + even, sizeof(words));
+	size = mss + 2 - tcp == even ? 2 : 4;
+	memcpy(words, tcp + even, size);
 	wire_put16(words + (mss + 2 - tcp - even), max);
-	follow_csum(packet, 0, replace(tcp + even, words, mss + 2 - tcp == even ? 2 : 4));
+	follow_csum(packet, 0, replace(tcp + even, words, size));
 }
 
 bool rewrite_hop_limit(struct packet *packet)
