@@ -18,6 +18,13 @@
 #ifdef __linux__
 #include <sys/eventfd.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#endif
+#endif
 
 enum {
 	SLOT_INLINE = 2048, /* bytes; a full frame of an Ethernet network, with room */
@@ -210,6 +217,25 @@ static bool disarm(struct pipe_mem *pipe)
 	return false;
 }
 
+/* Buffers are of one size: AddressSanitizer is told where in them the packet ends. */
+static void fence(const struct buf *buf)
+{
+#ifdef ASAN_POISON_MEMORY_REGION
+	ASAN_POISON_MEMORY_REGION(buf->data + buf->len, BUF_SIZE - buf->len);
+#else
+	(void)buf;
+#endif
+}
+
+static void unfence(const struct buf *buf)
+{
+#ifdef ASAN_POISON_MEMORY_REGION
+	ASAN_UNPOISON_MEMORY_REGION(buf->data, BUF_SIZE);
+#else
+	(void)buf;
+#endif
+}
+
 unsigned pipe_mem_take_burst(struct pipe_mem *pipe, struct buf *bufs, unsigned n, size_t bytes_max)
 {
 	size_t bytes = 0;
@@ -220,7 +246,9 @@ unsigned pipe_mem_take_burst(struct pipe_mem *pipe, struct buf *bufs, unsigned n
 	while (got < n && bytes <= bytes_max) {
 		struct buf *b = &bufs[got];
 
+		unfence(b);
 		b->len = (uint32_t)pipe_mem_take(pipe, b->data, BUF_SIZE, &b->offload, NULL);
+		fence(b);
 		if (b->len == 0)
 			break;
 		bytes += b->len;
