@@ -275,6 +275,30 @@ void packets_fix_ip(struct buf *buf)
 		put_ip_csum(buf->data);
 }
 
+unsigned packets_transport(const struct buf *buf, unsigned *proto, bool *fragment)
+{
+	bool ignored;
+
+	return (unsigned)find_l4(buf->data, buf->len, proto, fragment ? fragment : &ignored);
+}
+
+void packets_fix(struct buf *buf)
+{
+	unsigned proto, sum;
+	bool fragment;
+	size_t at = find_l4(buf->data, buf->len, &proto, &fragment);
+	uint8_t *field = buf->data + at + csum_at(proto);
+
+	packets_fix_ip(buf);
+	if (fragment || (buf->offload.flags & OFFLOAD_NEEDS_CSUM) ||
+	    !has_csum(buf->data[0] >> 4, proto) ||
+	    (proto == UDP && buf->data[0] >> 4 == 4 && get16(field) == 0))
+		return;
+	put16(field, 0);
+	sum = csum_of(pseudo(buf->data, proto, buf->len - at), buf->data + at, buf->len - at);
+	put16(field, sum == 0 && proto == UDP ? 0xffff : sum);
+}
+
 static void random_bytes(uint64_t *seed, uint8_t *out, size_t size)
 {
 	for (size_t i = 0; i < size; i++)

@@ -59,6 +59,19 @@ void packets_build(const struct packets_spec *spec, struct buf *buf);
 /* Put the checksum of an IPv4 header right after a change; leaves alone what is no such header. */
 void packets_fix_ip(struct buf *buf);
 
+/*
+ * Compute the checksums of a packet anew: the IPv4 header's, and that of TCP, UDP or ICMP unless
+ * it is a fragment, left to offload, or was never made (UDP over IPv4).
+ */
+void packets_fix(struct buf *buf);
+
+/*
+ * Where the transport header of a whole packet stands, and what it is.
+ *
+ * fragment: set to whether it is a fragment; may be NULL
+ */
+unsigned packets_transport(const struct buf *buf, unsigned *proto, bool *fragment);
+
 /* A spec by chance: TCP, UDP or echo of either family, with or without offload, any length. */
 void packets_random(uint64_t *seed, struct packets_spec *spec);
 
