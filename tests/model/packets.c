@@ -285,14 +285,19 @@ unsigned packets_transport(const struct buf *buf, unsigned *proto, bool *fragmen
 void packets_fix(struct buf *buf)
 {
 	unsigned proto, sum;
-	bool fragment;
-	size_t at = find_l4(buf->data, buf->len, &proto, &fragment);
-	uint8_t *field = buf->data + at + csum_at(proto);
+	bool fragment, v4 = buf->len > 0 && buf->data[0] >> 4 == 4;
+	uint8_t *field;
+	size_t at;
 
 	packets_fix_ip(buf);
-	if (fragment || (buf->offload.flags & OFFLOAD_NEEDS_CSUM) ||
-	    !has_csum(buf->data[0] >> 4, proto) ||
-	    (proto == UDP && buf->data[0] >> 4 == 4 && get16(field) == 0))
+	if (buf->len < (v4 ? 20 : 40))
+		return;
+	at = find_l4(buf->data, buf->len, &proto, &fragment);
+	if (at > buf->len || fragment || (buf->offload.flags & OFFLOAD_NEEDS_CSUM) ||
+	    !has_csum(v4 ? 4 : 6, proto) || buf->len - at < (proto == TCP ? 20 : 8))
+		return;
+	field = buf->data + at + csum_at(proto);
+	if (proto == UDP && v4 && get16(field) == 0)
 		return;
 	put16(field, 0);
 	sum = csum_of(pseudo(buf->data, proto, buf->len - at), buf->data + at, buf->len - at);

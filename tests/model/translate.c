@@ -17,19 +17,22 @@ static void put_port(uint8_t *at, uint16_t port)
 	at[1] = (uint8_t)port;
 }
 
+/* The first option that asks for a size counts; what stands behind one that is cut is no option. */
 static void clamp(uint8_t *tcp, uint16_t max)
 {
 	unsigned end = (tcp[12] >> 4) * 4u;
+	unsigned at = 20;
 
-	for (unsigned at = 20; at < end && tcp[at] != 0;) {
-		if (tcp[at] == 1) {
-			at++;
-			continue;
-		}
-		if (tcp[at] == 2 && tcp[at + 2] * 256u + tcp[at + 3] > max)
-			put_port(tcp + at + 2, max);
+	while (at < end && tcp[at] == 1)
+		at++;
+	while (at + 2 <= end && tcp[at] > 1 && tcp[at] != 2 && tcp[at + 1] >= 2) {
 		at += tcp[at + 1];
+		while (at < end && tcp[at] == 1)
+			at++;
 	}
+	if (at + 4 <= end && tcp[at] == 2 && tcp[at + 1] == 4 &&
+	    tcp[at + 2] * 256u + tcp[at + 3] > max)
+		put_port(tcp + at + 2, max);
 }
 
 void translate_packet(const struct translate *change, struct buf *buf)
