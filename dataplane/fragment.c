@@ -21,40 +21,120 @@ static uint8_t datagram_proto(const struct packet *p)
 	return p->key.version == 4 ? p->key.proto : 0;
 }
 
-static unsigned slot_of(const struct fragments *f, const struct packet *p)
+static struct fragment *set_of(struct fragments *f, const struct packet *p)
 {
 	struct fragment_key k = {
 		.id = p->fragment_id, .proto = datagram_proto(p), .version = p->key.version};
 
 	memcpy(k.src, p->key.src, sizeof(k.src));
 	memcpy(k.dst, p->key.dst, sizeof(k.dst));
-	return (unsigned)(XXH3_64bits_withSeed(&k, sizeof(k), f->seed) % FRAGMENTS_MAX);
+	return f->set[XXH3_64bits_withSeed(&k, sizeof(k), f->seed) % FRAGMENT_SETS];
 }
 
-void fragment_note(struct fragments *f, const struct packet *p, uint16_t egress,
+static struct fragment *find(struct fragment *set, const struct packet *p, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < FRAGMENT_WAYS; i++) {
+		struct fragment *s = &set[i];
+
+		if (s->expires_ms > now_ms && s->id == p->fragment_id &&
+		    s->proto == datagram_proto(p) && s->version == p->key.version &&
+		    memcmp(s->src, p->key.src, sizeof(s->src)) == 0 &&
+		    memcmp(s->dst, p->key.dst, sizeof(s->dst)) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* The place for a new datagram: a free one, else the oldest of its source, else the oldest. */
+static struct fragment *choose(struct fragment *set, const struct packet *p, uint64_t now_ms)
+{
+	struct fragment *oldest = &set[0], *own = NULL;
+
+	for (unsigned i = 0; i < FRAGMENT_WAYS; i++) {
+		struct fragment *s = &set[i];
+
+		if (s->expires_ms <= now_ms)
+			return s;
+		if (s->expires_ms < oldest->expires_ms)
+			oldest = s;
+		if (s->version == p->key.version &&
+		    memcmp(s->src, p->key.src, sizeof(s->src)) == 0 &&
+		    (!own || s->expires_ms < own->expires_ms))
+			own = s;
+	}
+	return own ? own : oldest;
+}
+
+/* Add bytes to what was seen, next to which they may stand; false if some of them were seen. */
+static bool add_range(struct fragment *s, struct fragment_range new)
+{
+	for (unsigned i = 0; i < s->range_count; i++)
+		if (new.from < s->range[i].to && s->range[i].from < new.to)
+			return false;
+	for (unsigned i = 0; i < s->range_count;) {
+		if (s->range[i].to != new.from && s->range[i].from != new.to) {
+			i++;
+			continue;
+		}
+		if (s->range[i].to == new.from)
+			new.from = s->range[i].from;
+		else
+			new.to = s->range[i].to;
+		s->range[i] = s->range[--s->range_count];
+		i = 0;
+	}
+	if (s->range_count == FRAGMENT_RANGES_MAX)
+		return false;
+	s->range[s->range_count++] = new;
+	return true;
+}
+
+/* Take in a fragment of a datagram; false if it must be dropped. */
+static bool extend(struct fragment *s, const struct packet *p)
+{
+	struct fragment_range new = {.from = p->fragment_offset};
+
+	new.to = new.from + p->buf->len - p->l4_offset;
+	if (!p->more_fragments && s->end != 0 && s->end != new.to)
+		s->spoilt = true;
+	if (!p->more_fragments)
+		s->end = new.to;
+	if (s->spoilt || (s->end != 0 && new.to > s->end) || !add_range(s, new)) {
+		s->spoilt = true;
+		return false;
+	}
+	if (s->range_count == 1 && s->range[0].from == 0 && s->range[0].to == s->end)
+		s->expires_ms = 0; /* whole: the next one with this identification is another */
+	return true;
+}
+
+bool fragment_note(struct fragments *f, const struct packet *p, uint16_t egress,
 		   uint32_t generation, uint64_t now_ms)
 {
-	struct fragment *s = &f->slot[slot_of(f, p)];
+	struct fragment *set = set_of(f, p);
+	struct fragment *s = find(set, p, now_ms);
 
-	memcpy(s->src, p->key.src, sizeof(s->src));
-	memcpy(s->dst, p->key.dst, sizeof(s->dst));
-	s->id = p->fragment_id;
-	s->proto = datagram_proto(p);
-	s->version = p->key.version;
-	s->egress = egress;
-	s->generation = generation;
-	s->expires_ms = now_ms + FRAGMENT_MS;
+	if (!s) {
+		s = choose(set, p, now_ms);
+		memset(s, 0, sizeof(*s));
+		memcpy(s->src, p->key.src, sizeof(s->src));
+		memcpy(s->dst, p->key.dst, sizeof(s->dst));
+		s->id = p->fragment_id;
+		s->proto = datagram_proto(p);
+		s->version = p->key.version;
+		s->egress = egress;
+		s->generation = generation;
+		s->expires_ms = now_ms + FRAGMENT_MS;
+	}
+	return extend(s, p);
 }
 
-bool fragment_follow(const struct fragments *f, const struct packet *p, uint32_t generation,
+bool fragment_follow(struct fragments *f, const struct packet *p, uint32_t generation,
 		     uint64_t now_ms, uint16_t *egress)
 {
-	const struct fragment *s = &f->slot[slot_of(f, p)];
+	struct fragment *s = find(set_of(f, p), p, now_ms);
 
-	if (s->expires_ms <= now_ms || s->generation != generation || s->id != p->fragment_id ||
-	    s->proto != datagram_proto(p) || s->version != p->key.version ||
-	    memcmp(s->src, p->key.src, sizeof(s->src)) != 0 ||
-	    memcmp(s->dst, p->key.dst, sizeof(s->dst)) != 0)
+	if (!s || s->generation != generation || !extend(s, p))
 		return false;
 	*egress = s->egress;
 	return true;

@@ -401,6 +401,8 @@ enum reason packet_parse(struct buf *buf, struct packet *out)
 		if (reason != REASON_NONE)
 			return reason;
 		out->first_fragment = ip.fragment_offset == 0;
+		out->more_fragments = ip.more;
+		out->fragment_offset = (uint16_t)ip.fragment_offset;
 		out->fragment_id = ip.fragment_id;
 	}
 	set_addresses(&out->key, buf->data, &ip);

@@ -62,9 +62,11 @@ struct packet {
 	uint16_t payload;   /* bytes from data to the transport's payload */
 	uint8_t tcp_flags;
 	uint8_t icmp_type;
-	bool first_fragment;  /* more fragments follow; a TRANSPORT one has its ports */
-	bool dont_fragment;   /* IPv4 DF; always true for IPv6 */
-	uint32_t fragment_id; /* of both kinds of fragments */
+	bool first_fragment; /* more fragments follow; a TRANSPORT one has its ports */
+	bool more_fragments;
+	bool dont_fragment;       /* IPv4 DF; always true for IPv6 */
+	uint32_t fragment_id;     /* of both kinds of fragments */
+	uint16_t fragment_offset; /* bytes before it in its datagram */
 };
 
 /*

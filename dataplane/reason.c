@@ -12,7 +12,7 @@ static const struct {
 	[REASON_BAD_CHECKSUM] = {"bad_checksum",
 				 "A checksum of IPv4 or of an ICMP error is wrong."},
 	[REASON_BAD_OFFLOAD] = {"bad_offload", "Its offload words do not fit its headers."},
-	[REASON_FRAGMENT] = {"fragment", "It is a fragment whose first part was not seen."},
+	[REASON_FRAGMENT] = {"fragment", "It is a fragment whose first part was not seen, or that overlaps."},
 	[REASON_PROTOCOL] = {"protocol", "Its protocol cannot be translated by the egress."},
 	[REASON_LINK_LOCAL] = {"link_local", "Its source or destination is not routable."},
 	[REASON_RULE] = {"rule", "A rule drops it."},

@@ -7,7 +7,7 @@ enum reason {
 	REASON_MALFORMED,    /* headers that do not parse, or wrong lengths */
 	REASON_BAD_CHECKSUM, /* of an IPv4 header, or of an ICMP error */
 	REASON_BAD_OFFLOAD,  /* offload words that do not fit the headers */
-	REASON_FRAGMENT,     /* a fragment whose first part was not seen */
+	REASON_FRAGMENT,     /* a fragment whose first part was not seen, or that overlaps */
 	REASON_PROTOCOL,     /* a protocol that the egress cannot translate */
 	REASON_LINK_LOCAL,   /* multicast, link-local or loopback destination, unroutable source */
 	REASON_RULE,         /* an egress of type drop */

@@ -350,8 +350,11 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		f = admit(w, table, links, it);
 	if (!f)
 		return 0;
-	if (p->first_fragment)
-		fragment_note(&w->fragments, p, f->egress, table->generation, w->now_ms);
+	if (p->first_fragment &&
+	    !fragment_note(&w->fragments, p, f->egress, table->generation, w->now_ms)) {
+		it->reason = REASON_FRAGMENT;
+		return 0;
+	}
 	flow_note_out(w->flows, f, p, packet_segments(p), w->now_ms);
 	*flow = f;
 	return f->egress;
