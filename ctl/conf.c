@@ -56,8 +56,8 @@ static int finish_interface(struct conf_parser *p)
 
 static int finish_egress(struct conf_parser *p)
 {
-	static const char *const only_interface[] = {"Interface", "Gateway", "MTU", "Nat",
-						     "PortRange"};
+	static const char *const only_interface[] = {"Interface", "Gateway",   "MTU",
+						     "Nat",       "PortRange", "OnDown"};
 	const struct conf_egress *egress = &p->conf.egresses[p->conf.egress_count - 1];
 	int rc = require(p, "Type");
 
@@ -336,6 +336,32 @@ static int resolve_egress(struct conf_parser *p, const struct conf_span *name, u
 	return fail_unknown_egress(p, name);
 }
 
+/* OnDown = drop, reject or another egress: these words stand for themselves. */
+static int resolve_on_down(struct conf_parser *p)
+{
+	for (unsigned i = 0; i < p->conf.egress_count; i++) {
+		struct conf_egress *egress = &p->conf.egresses[i];
+		const struct conf_span *value = &p->on_down[i];
+		unsigned other;
+		int rc;
+
+		if (value->text == NULL || conf_span_is(value, "drop"))
+			continue;
+		if (conf_span_is(value, "reject")) {
+			egress->on_down = CONF_ON_DOWN_REJECT;
+			continue;
+		}
+		rc = resolve_egress(p, value, &other);
+		if (rc != 0)
+			return rc;
+		if (other == i)
+			return conf_fail(p->err, value, "egress '%s' cannot stand in for itself",
+					 egress->name);
+		egress->on_down = CONF_ON_DOWN_EGRESS + other;
+	}
+	return 0;
+}
+
 static int resolve_list(struct conf_parser *p, const struct conf_span *name, unsigned *out)
 {
 	const struct conf *conf = &p->conf;
@@ -418,6 +444,9 @@ static int finish_file(struct conf_parser *p)
 	if (p->first_default.text == NULL)
 		return conf_fail(p->err, &whole, "no [Default] section");
 	rc = check_interfaces(p);
+	if (rc != 0)
+		return rc;
+	rc = resolve_on_down(p);
 	if (rc != 0)
 		return rc;
 	rc = resolve_rules(p);

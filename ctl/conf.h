@@ -36,6 +36,13 @@ enum conf_capture { CONF_CAPTURE_NONE, CONF_CAPTURE_HOST, CONF_CAPTURE_FORWARD }
 enum conf_egress_type { CONF_EGRESS_INTERFACE, CONF_EGRESS_DROP, CONF_EGRESS_REJECT };
 enum conf_on_change { CONF_ON_CHANGE_RESET, CONF_ON_CHANGE_KEEP };
 
+/* What becomes of packets while the interface of an egress is down. */
+enum {
+	CONF_ON_DOWN_DROP,
+	CONF_ON_DOWN_REJECT,
+	CONF_ON_DOWN_EGRESS, /* plus the index of the egress that takes them */
+};
+
 enum {
 	CONF_CAPTURE_COUNT = CONF_CAPTURE_FORWARD + 1,
 	CONF_EGRESS_TYPE_COUNT = CONF_EGRESS_REJECT + 1,
@@ -80,6 +87,7 @@ struct conf_egress {
 	bool nat;            /* default true */
 	uint16_t port_first; /* default 40000 */
 	uint16_t port_last;  /* default 59999, inclusive */
+	unsigned on_down;    /* CONF_ON_DOWN_*; default drop */
 	unsigned line;
 };
 

@@ -259,6 +259,12 @@ static int set_port_range(struct conf_parser *p, struct conf_span value)
 	return conf_value_ports(&value, &egress->port_first, &egress->port_last, p->err);
 }
 
+static int set_on_down(struct conf_parser *p, struct conf_span value)
+{
+	p->on_down[p->conf.egress_count - 1] = value;
+	return 0;
+}
+
 static int set_file(struct conf_parser *p, struct conf_span value)
 {
 	struct conf_list *list = this_list(p);
@@ -318,6 +324,7 @@ static const struct key {
 	{CONF_SECTION_EGRESS, "MTU", set_egress_mtu},
 	{CONF_SECTION_EGRESS, "Nat", set_nat},
 	{CONF_SECTION_EGRESS, "PortRange", set_port_range},
+	{CONF_SECTION_EGRESS, "OnDown", set_on_down},
 	{CONF_SECTION_EGRESS, "Config", NULL},
 	{CONF_SECTION_LIST, "File", set_file},
 	{CONF_SECTION_LIST, "Strict", set_strict},

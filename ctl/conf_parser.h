@@ -39,6 +39,7 @@ struct conf_parser {
 	struct conf_span first_default;
 	struct conf_span default_egress;
 	struct conf_span egress_interfaces[CONF_EGRESSES_MAX];
+	struct conf_span on_down[CONF_EGRESSES_MAX]; /* text NULL: not said */
 	struct conf_rule_spans *rules;
 };
 

@@ -89,7 +89,14 @@ static void print_interface(const struct conf_interface *interface, FILE *out)
 	print_number(out, "SourcePorts", interface->source_ports);
 }
 
-static void print_egress(const struct conf_egress *egress, FILE *out)
+static const char *on_down_name(const struct conf *conf, unsigned on_down)
+{
+	if (on_down >= CONF_ON_DOWN_EGRESS)
+		return conf->egresses[on_down - CONF_ON_DOWN_EGRESS].name;
+	return on_down == CONF_ON_DOWN_REJECT ? "reject" : "drop";
+}
+
+static void print_egress(const struct conf *conf, const struct conf_egress *egress, FILE *out)
 {
 	const struct addr *gateways[] = {&egress->gateway4, &egress->gateway6};
 	char text[ADDR_TEXT_MAX];
@@ -110,15 +117,15 @@ static void print_egress(const struct conf_egress *egress, FILE *out)
 		fputs("Gateway = auto", out);
 	fputc('\n', out);
 	print_number(out, "MTU", egress->mtu);
-	fprintf(out, "Nat = %s\nPortRange = %u-%u\n", egress->nat ? "yes" : "no",
-		egress->port_first, egress->port_last);
+	fprintf(out, "Nat = %s\nPortRange = %u-%u\nOnDown = %s\n", egress->nat ? "yes" : "no",
+		egress->port_first, egress->port_last, on_down_name(conf, egress->on_down));
 }
 
 void conf_print(const struct conf *conf, FILE *out)
 {
 	print_interface(&conf->interface, out);
 	for (unsigned i = 0; i < conf->egress_count; i++)
-		print_egress(&conf->egresses[i], out);
+		print_egress(conf, &conf->egresses[i], out);
 	for (unsigned i = 0; i < conf->list_count; i++)
 		fprintf(out, "\n[List %s]\nFile = %s\nStrict = %s\n", conf->lists[i].name,
 			conf->lists[i].file, conf->lists[i].strict ? "yes" : "no");

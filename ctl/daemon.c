@@ -122,6 +122,7 @@ static void fill_egresses(const struct conf *c, struct egress_options *out)
 		out[i].nat = c->egresses[i].nat;
 		out[i].port_first = c->egresses[i].port_first;
 		out[i].port_last = c->egresses[i].port_last;
+		out[i].on_down = (uint16_t)c->egresses[i].on_down;
 	}
 }
 
@@ -199,6 +200,8 @@ _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESS_DROP == EGRESS_DROP &&
 		       (int)CONF_EGRESS_REJECT == EGRESS_REJECT &&
 		       (int)CONF_ON_CHANGE_KEEP == ON_CHANGE_KEEP &&
+		       (int)CONF_ON_DOWN_REJECT == ON_DOWN_REJECT &&
+		       (int)CONF_ON_DOWN_EGRESS == ON_DOWN_EGRESS &&
 		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX && (int)CONF_ADDRESSES_MAX == OWN_MAX,
 	       "configuration and dataplane use the same numbers");
 

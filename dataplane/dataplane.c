@@ -95,6 +95,8 @@ static int worker_add_egresses(struct dataplane *d, struct worker *w,
 			return rc;
 		w->egress_count = i + 1;
 		e->type = o->type;
+		e->on_down = o->on_down;
+		w->diverts |= o->on_down >= ON_DOWN_EGRESS;
 		if (o->type != EGRESS_INTERFACE)
 			continue;
 		e->nic = nic_queue_at(d->nics[i], w->index);
@@ -194,6 +196,8 @@ static bool options_valid(const struct dataplane_options *o)
 	for (unsigned i = 0; i < o->egress_count; i++) {
 		const struct egress_options *e = &o->egresses[i];
 
+		if (e->on_down >= ON_DOWN_EGRESS + o->egress_count)
+			return false;
 		if (e->type == EGRESS_INTERFACE &&
 		    (!e->interface || strlen(e->interface) >= TUN_NAME_MAX ||
 		     (e->nat && (e->port_first == 0 || e->port_last < e->port_first ||

@@ -31,12 +31,20 @@ enum on_change {
 	ON_CHANGE_KEEP,  /* it drains on its old egress */
 };
 
+/* What becomes of packets while the interface is down. */
+enum {
+	ON_DOWN_DROP = 0,
+	ON_DOWN_REJECT = 1,
+	ON_DOWN_EGRESS = 2, /* plus an egress: it takes them */
+};
+
 struct egress_options {
 	enum egress_type type;
 	const char *interface; /* of EGRESS_INTERFACE */
 	bool nat;              /* translate sources; else the system gets the answers itself */
 	uint16_t port_first;   /* translated ports, inclusive; cut into one slice a worker */
 	uint16_t port_last;
+	uint16_t on_down; /* ON_DOWN_*, of EGRESS_INTERFACE */
 };
 
 struct dataplane_options {

@@ -177,8 +177,11 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 	enum reason reason;
 	bool cut;
 
-	if (!link->up)
+	if (!link->up) {
+		if (w->egress[egress].on_down == ON_DOWN_REJECT)
+			answer_reject(w, p);
 		return REASON_LINK_DOWN;
+	}
 	cut = too_big(p, link);
 	if (cut && (p->dont_fragment || link->mtu < IP4_MTU_MIN)) {
 		answer_too_big(w, p, mtu_of(link, p->key.version));

@@ -122,7 +122,7 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 		 * flow. TCP is told at once.
 		 */
 		if (table->verdicts[verdict].egress == egress || p->key.proto == PROTO_TCP)
-			f = worker_renew(w, table, f, verdict);
+			f = worker_renew(w, table, links, f, verdict);
 		if (!f) {
 			rewrite_destination(p, inner, inner_port);
 			answer_reset(w, p, false);

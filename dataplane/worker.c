@@ -112,10 +112,39 @@ static bool opens_connection(const struct packet *p)
 	return p->key.proto == PROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-struct flow *worker_renew(struct worker *w, const struct table *table, struct flow *f,
-			  uint16_t verdict)
+static bool is_down(const struct worker *w, const struct links *links, uint16_t egress)
+{
+	return w->egress[egress].type == EGRESS_INTERFACE && !links->link[egress].up;
+}
+
+uint16_t worker_way(const struct worker *w, const struct table *table, const struct links *links,
+		    uint16_t verdict)
 {
 	uint16_t egress = table->verdicts[verdict].egress;
+
+	/* They may stand in for one another: who has been asked is not asked again. */
+	for (unsigned i = 0; i < w->egress_count && is_down(w, links, egress); i++) {
+		if (w->egress[egress].on_down < ON_DOWN_EGRESS)
+			break;
+		egress = w->egress[egress].on_down - ON_DOWN_EGRESS;
+	}
+	return egress;
+}
+
+/* Whether a flow's egress may no longer be that of its verdict. */
+static bool is_stale(const struct worker *w, const struct table *table, const struct links *links,
+		     const struct flow *f)
+{
+	if (f->generation != table->generation)
+		return true;
+	return w->diverts && !(f->seen & (FLOW_HAIRPIN | FLOW_DRAINING)) &&
+	       f->egress != worker_way(w, table, links, f->verdict);
+}
+
+struct flow *worker_renew(struct worker *w, const struct table *table, const struct links *links,
+			  struct flow *f, uint16_t verdict)
+{
+	uint16_t egress = worker_way(w, table, links, verdict);
 
 	f->generation = table->generation;
 	f->verdict = verdict;
@@ -124,7 +153,8 @@ struct flow *worker_renew(struct worker *w, const struct table *table, struct fl
 		worker_count(&w->counters.flow_renewed, 1);
 		return f;
 	}
-	if (w->on_change == ON_CHANGE_KEEP) {
+	/* What is down drains nothing, if another takes its place. */
+	if (w->on_change == ON_CHANGE_KEEP && !(w->diverts && is_down(w, links, f->egress))) {
 		f->seen |= FLOW_DRAINING;
 		return f;
 	}
@@ -187,7 +217,7 @@ static struct flow *admit(struct worker *w, const struct table *table, const str
 {
 	const struct packet *p = &it->packet;
 	int back = hairpin_egress(w, links, &p->key);
-	uint16_t egress = back >= 0 ? (uint16_t)back : table->verdicts[it->verdict].egress;
+	uint16_t egress = back >= 0 ? (uint16_t)back : worker_way(w, table, links, it->verdict);
 	uint32_t source = source_enter(w->sources, &p->key);
 	uint32_t map = FLOW_NAT_NONE;
 	struct flow *f;
@@ -316,7 +346,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 			return f->egress;
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
-		egress = table->verdicts[it->verdict].egress;
+		egress = worker_way(w, table, links, it->verdict);
 		if (w->egress[egress].nat && w->egress[egress].type == EGRESS_INTERFACE) {
 			it->reason = REASON_PROTOCOL;
 			answer_prohibited(w, p);
@@ -332,12 +362,12 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		flow_remove(w->flows, f); /* what drains is the old connection, not a new one */
 		f = NULL;
 	}
-	if (!it->decided && (!f || f->generation != table->generation)) {
+	if (!it->decided && (!f || is_stale(w, table, links, f))) {
 		it->verdict = worker_verdict(table, &p->key);
 		it->decided = true;
 	}
-	if (f && f->generation != table->generation) {
-		f = worker_renew(w, table, f, it->verdict);
+	if (f && is_stale(w, table, links, f)) {
+		f = worker_renew(w, table, links, f, it->verdict);
 		if (!f && p->key.proto == PROTO_TCP && !opens_connection(p)) {
 			answer_reset(w, p, true);
 			it->reason = REASON_EGRESS_CHANGED;

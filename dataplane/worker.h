@@ -30,6 +30,7 @@ struct worker_egress {
 	uint16_t port_first;   /* translated ports of all workers, inclusive */
 	uint16_t port_last;
 	unsigned source_ports; /* that one inner address may have */
+	uint16_t on_down;      /* ON_DOWN_* */
 	bool ethernet;
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
@@ -65,6 +66,7 @@ struct worker {
 	pthread_t thread;
 	const struct routes *routes;
 	enum on_change on_change;
+	bool diverts; /* an egress that is down may have another in its place */
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
 	struct tun_queue *tun;
@@ -128,13 +130,17 @@ void *worker_main(void *worker);
 /* What the table says of a key's destination: an index into its verdicts. */
 uint16_t worker_verdict(const struct table *table, const struct flow_key *key);
 
+/* Where a verdict sends packets now: an egress that is down may have another in its place. */
+uint16_t worker_way(const struct worker *worker, const struct table *table,
+		    const struct links *links, uint16_t verdict);
+
 /*
- * A flow that an older table decided gets the new one's verdict.
+ * A flow that an older table decided, or whose egress went down or came up, gets a new verdict.
  *
  * Returns: the flow, or NULL if its egress changed and it had to go
  */
-struct flow *worker_renew(struct worker *worker, const struct table *table, struct flow *flow,
-			  uint16_t verdict);
+struct flow *worker_renew(struct worker *worker, const struct table *table,
+			  const struct links *links, struct flow *flow, uint16_t verdict);
 
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);

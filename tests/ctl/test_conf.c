@@ -89,6 +89,7 @@ static const char everything[] = "\xef\xbb\xbf# a comment\r\n"
 				 "MTU = 1300\n"
 				 "Nat = no\n"
 				 "PortRange = 1024 - 1087\n"
+				 "OnDown = lan.2_x\n"
 				 "[Egress   lan.2_x]\n"
 				 "Type = reject\n"
 				 "[Egress nowhere]\n"
@@ -132,6 +133,7 @@ static const char everything_printed[] = "[Interface]\n"
 					 "MTU = 1300\n"
 					 "Nat = no\n"
 					 "PortRange = 1024-1087\n"
+					 "OnDown = lan.2_x\n"
 					 "\n[Egress lan.2_x]\n"
 					 "Type = reject\n"
 					 "\n[Egress nowhere]\n"
@@ -352,6 +354,11 @@ static const struct bad_case bad_egresses[] = {
 	 "egress 'direct' has interface 'eth0' already"},
 	{INTERFACE "[Egress b]\nType = interface\nInterface = sluice0\n" DEFAULT, 6, 13,
 	 "interface 'sluice0' is Sluice's own: see Name in [Interface]"},
+	{INTERFACE DIRECT "OnDown = direct\n" DEFAULT, 7, 10,
+	 "egress 'direct' cannot stand in for itself"},
+	{INTERFACE DIRECT "OnDown = vpn\n" DEFAULT, 7, 10, "unknown egress 'vpn': expected direct"},
+	{"[Egress a]\nType = drop\nOnDown = reject\n", 3, 10,
+	 "OnDown is for Type = interface only"},
 };
 
 static const struct bad_case bad_rules[] = {

@@ -54,14 +54,36 @@ static void fill_link(struct link *l, const char *a4, const char *a6, bool ether
 	link_sort_neighbours(l);
 }
 
+static void publish_links(struct bench *b)
+{
+	struct links *links = links_create(BENCH_EGRESSES);
+
+	cr_assert(links);
+	fill_link(&links->link[BENCH_DIRECT], "192.0.2.1", "2001:db8:2::1", true, b->mtu);
+	fill_link(&links->link[BENCH_VPN], "192.0.3.1", "2001:db8:3::1", false, 1420);
+	for (unsigned i = 0; i < BENCH_EGRESSES; i++)
+		links->link[i].up = !b->down[i];
+	dataplane_publish_links(b->dataplane, links);
+}
+
+void bench_set_up(struct bench *b, int egress, bool up)
+{
+	b->down[egress] = !up;
+	publish_links(b);
+}
+
 void bench_open(struct bench *b, const struct bench_options *o)
 {
 	uint16_t last = (uint16_t)(BENCH_PORT_FIRST + (o->ports ? o->ports : 1000) - 1);
 	const struct addr own[] = {address("10.66.0.2"), address("fd66::2")};
 	struct egress_options egresses[BENCH_EGRESSES] = {
-		[BENCH_DIRECT] = {EGRESS_INTERFACE, "eth0", true, BENCH_PORT_FIRST, last},
-		[BENCH_VPN] = {EGRESS_INTERFACE, "tun9", true, BENCH_PORT_FIRST, last},
+		[BENCH_DIRECT] = {EGRESS_INTERFACE, "eth0", true, BENCH_PORT_FIRST, last,
+				  ON_DOWN_DROP},
+		[BENCH_VPN] = {EGRESS_INTERFACE, "tun9", true, BENCH_PORT_FIRST, last,
+			       ON_DOWN_DROP},
 	};
+	egresses[BENCH_DIRECT].on_down = o->direct_on_down;
+	egresses[BENCH_VPN].on_down = o->vpn_on_down;
 	struct tun_options tun = {.name = "sluice0", .queues = o->queues ? o->queues : 1, .fd = -1};
 	struct dataplane_options options = {
 		.egresses = egresses,
@@ -73,23 +95,20 @@ void bench_open(struct bench *b, const struct bench_options *o)
 		.source_ports = o->source_ports,
 		.source_flows = o->source_flows,
 	};
-	struct links *links = links_create(BENCH_EGRESSES);
 
 	memset(b, 0, sizeof(*b));
 	b->now_ms = START_MS;
 	b->mtu = o->mtu ? o->mtu : 1500;
 	b->memory = malloc(2 * (size_t)BUF_SIZE);
-	cr_assert(b->memory && links);
+	cr_assert(b->memory);
 	b->out.data = b->memory;
 	cr_assert_eq(tun_open(&tun, &b->tun), 0);
 	options.tun = b->tun;
 	cr_assert_eq(dataplane_create(&options, &b->dataplane, NULL), 0);
 	b->nic[BENCH_DIRECT] = nic_mem_find("eth0");
 	b->nic[BENCH_VPN] = nic_mem_find("tun9");
-	fill_link(&links->link[BENCH_DIRECT], "192.0.2.1", "2001:db8:2::1", true, b->mtu);
-	fill_link(&links->link[BENCH_VPN], "192.0.3.1", "2001:db8:3::1", false, 1420);
 	dataplane_publish_table(b->dataplane, table_of("198.51.0.0/16\n2001:db8:51::/48\n", 1));
-	dataplane_publish_links(b->dataplane, links);
+	publish_links(b);
 }
 
 void bench_close(struct bench *b)

@@ -29,6 +29,8 @@ struct bench_options {
 	unsigned source_ports;
 	unsigned source_flows;
 	size_t flows;
+	uint16_t direct_on_down; /* ON_DOWN_* */
+	uint16_t vpn_on_down;
 };
 
 struct bench {
@@ -37,6 +39,7 @@ struct bench {
 	struct nic *nic[BENCH_EGRESSES];
 	uint64_t now_ms;
 	unsigned mtu;
+	bool down[BENCH_EGRESSES];
 	unsigned queue;       /* where the next packet goes in; on which the last came out */
 	struct packet packet; /* the last that came out, parsed */
 	struct buf out;       /* its bytes */
@@ -65,6 +68,9 @@ void bench_receive_bytes(struct bench *bench, int egress, const struct buf *buf)
  */
 bool bench_take_nic(struct bench *bench, int egress);
 bool bench_take_tun(struct bench *bench);
+
+/* The interface of an egress goes up or down. */
+void bench_set_up(struct bench *bench, int egress, bool up);
 
 /* Replaces the table: 198.51.0.0/16 goes by the VPN, too. */
 void bench_reload_moved(struct bench *bench);

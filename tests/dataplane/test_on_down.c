@@ -1,0 +1,126 @@
+/* What becomes of packets while the interface of their egress is down. */
+#include "dataplane/dataplane.h"
+
+#include <criterion/criterion.h>
+
+#include "dataplane/packet.h"
+#include "tests/dataplane/bench.h"
+
+TestSuite(dataplane_on_down);
+
+static struct packets_spec packet_to(uint8_t version, uint8_t proto, uint8_t flags)
+{
+	struct packets_spec spec = bench_spec(proto, version == 4 ? "10.0.0.5" : "fd00::5",
+					      version == 4 ? "198.51.100.7" : "2001:db8:51::7");
+
+	if (proto == PROTO_TCP)
+		spec.tcp_flags = flags;
+	return spec;
+}
+
+static void send(struct bench *b, uint8_t version, uint8_t proto, uint8_t flags)
+{
+	struct packets_spec spec = packet_to(version, proto, flags);
+
+	bench_send(b, &spec);
+}
+
+Test(dataplane_on_down, drop_is_silent)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){0});
+	bench_set_up(&b, BENCH_DIRECT, false);
+	send(&b, 4, PROTO_TCP, TCP_SYN);
+	send(&b, 6, PROTO_UDP, 0);
+	cr_expect_not(bench_take_nic(&b, BENCH_DIRECT));
+	cr_expect_not(bench_take_nic(&b, BENCH_VPN));
+	cr_expect_not(bench_take_tun(&b));
+	cr_expect_eq(bench_drops(&b, REASON_LINK_DOWN), 2);
+	bench_close(&b);
+}
+
+Test(dataplane_on_down, reject_tells)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.direct_on_down = ON_DOWN_REJECT});
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		bench_set_up(&b, BENCH_DIRECT, false);
+		send(&b, version, PROTO_TCP, TCP_SYN);
+		cr_assert(bench_take_tun(&b));
+		cr_expect(b.packet.tcp_flags & TCP_RST);
+		send(&b, version, PROTO_UDP, 0);
+		cr_assert(bench_take_tun(&b));
+		cr_expect_eq(b.packet.kind, PACKET_ICMP_ERROR);
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT));
+		cr_expect_not(bench_take_nic(&b, BENCH_VPN));
+		bench_set_up(&b, BENCH_DIRECT, true);
+		send(&b, version, PROTO_UDP, 0);
+		cr_expect(bench_take_nic(&b, BENCH_DIRECT));
+	}
+	bench_close(&b);
+}
+
+/* New flows go by the other at once, old ones too, and all of them come back. */
+Test(dataplane_on_down, another_takes_its_place)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.direct_on_down = ON_DOWN_EGRESS + BENCH_VPN});
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		send(&b, version, PROTO_UDP, 0);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT));
+		send(&b, version, PROTO_TCP, TCP_SYN);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT));
+		bench_set_up(&b, BENCH_DIRECT, false);
+		send(&b, version, PROTO_UDP, 0);
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT));
+		cr_assert(bench_take_nic(&b, BENCH_VPN), "IPv%u: not moved", version);
+		cr_expect(bench_is(b.packet.key.src, version == 4 ? "192.0.3.1" : "2001:db8:3::1"));
+		send(&b, version, PROTO_TCP, TCP_ACK);
+		cr_expect_not(bench_take_nic(&b, BENCH_VPN), "a connection has one address");
+		cr_assert(bench_take_tun(&b));
+		cr_expect(b.packet.tcp_flags & TCP_RST);
+		send(&b, version, PROTO_TCP, TCP_SYN);
+		cr_expect(bench_take_nic(&b, BENCH_VPN));
+		bench_set_up(&b, BENCH_DIRECT, true);
+		send(&b, version, PROTO_UDP, 0);
+		cr_expect_not(bench_take_nic(&b, BENCH_VPN));
+		cr_expect(bench_take_nic(&b, BENCH_DIRECT), "IPv%u: not moved back", version);
+	}
+	bench_close(&b);
+}
+
+/* What drains on its old way does not wait for one that is down. */
+Test(dataplane_on_down, kept_flows_move_if_they_must)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.direct_on_down = ON_DOWN_EGRESS + BENCH_VPN,
+					       .on_change = ON_CHANGE_KEEP});
+	send(&b, 4, PROTO_UDP, 0);
+	cr_assert(bench_take_nic(&b, BENCH_DIRECT));
+	bench_set_up(&b, BENCH_DIRECT, false);
+	send(&b, 4, PROTO_UDP, 0);
+	cr_assert(bench_take_nic(&b, BENCH_VPN));
+	bench_set_up(&b, BENCH_DIRECT, true);
+	send(&b, 4, PROTO_UDP, 0);
+	cr_expect(bench_take_nic(&b, BENCH_VPN), "kept where it is");
+	bench_close(&b);
+}
+
+Test(dataplane_on_down, both_down)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.direct_on_down = ON_DOWN_EGRESS + BENCH_VPN,
+					       .vpn_on_down = ON_DOWN_EGRESS + BENCH_DIRECT});
+	bench_set_up(&b, BENCH_DIRECT, false);
+	bench_set_up(&b, BENCH_VPN, false);
+	send(&b, 4, PROTO_UDP, 0);
+	cr_expect_not(bench_take_nic(&b, BENCH_DIRECT));
+	cr_expect_not(bench_take_nic(&b, BENCH_VPN));
+	cr_expect_eq(bench_drops(&b, REASON_LINK_DOWN), 1);
+	bench_close(&b);
+}
