@@ -5,7 +5,7 @@
 #include "tests/model/packets.h"
 #include "tests/model/worker_props.h"
 
-enum { INSIDE = 1, SIX = 2, OUTSIDER = 16, PAYLOAD = 1000, FRAGMENTS_MAX = 24 };
+enum { INSIDE = 1, SIX = 2, OUTSIDER = 16, PAYLOAD = 240, FRAGMENTS_MAX = 12 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
