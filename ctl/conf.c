@@ -342,7 +342,7 @@ static int resolve_on_down(struct conf_parser *p)
 	for (unsigned i = 0; i < p->conf.egress_count; i++) {
 		struct conf_egress *egress = &p->conf.egresses[i];
 		const struct conf_span *value = &p->on_down[i];
-		unsigned other;
+		unsigned other = 0;
 		int rc;
 
 		if (value->text == NULL || conf_span_is(value, "drop"))

@@ -265,7 +265,8 @@ static struct flow *flow_of_error(struct worker *w, const struct packet *p)
  * Whether a flow's next packet would move it to another egress. An error must not do that: it
  * neither creates, nor refreshes, nor ends a flow (RFC 5508 REQ-6).
  */
-static bool moves(const struct worker *w, const struct table *table, const struct flow *f)
+static bool moves(const struct worker *w, const struct table *table, const struct links *links,
+		  const struct flow *f)
 {
 	uint16_t verdict;
 
@@ -273,7 +274,7 @@ static bool moves(const struct worker *w, const struct table *table, const struc
 	    w->on_change == ON_CHANGE_KEEP)
 		return false;
 	verdict = worker_verdict(table, &f->key);
-	return table->verdicts[verdict].egress != f->egress;
+	return worker_way(w, table, links, verdict) != f->egress;
 }
 
 bool worker_owns(const struct worker *w, const struct links *links, const struct addr *addr)
@@ -339,7 +340,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		return egress;
 	case PACKET_ICMP_ERROR:
 		f = flow_of_error(w, p);
-		if (f && moves(w, table, f))
+		if (f && moves(w, table, links, f))
 			it->reason = REASON_EGRESS_CHANGED;
 		*flow = f;
 		if (f)
