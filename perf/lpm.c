@@ -267,15 +267,34 @@ static void run_build(struct bench *b, const struct bench_case *c, struct result
 	}
 }
 
-static void run_publish(struct bench *b, const struct bench_case *c, struct result *r)
+static void publish(struct bench *b, unsigned burst, unsigned readers, struct samples *seen,
+		    struct samples *returned)
 {
 	unsigned count = b->options->quick ? b->options->runs : PUBLISHES;
-	struct samples other = {0};
 
-	if (strstr(c->format, "returned") != NULL)
-		publish_measure(&b->fixture, c->burst, count, &other, &r->own);
-	else
-		publish_measure(&b->fixture, c->burst, count, &r->own, &other);
+	publish_measure(&b->fixture, burst, readers, count, seen, returned);
+}
+
+static void run_publish(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	struct samples returned = {0};
+
+	publish(b, c->burst, PUBLISH_READERS, &r->own, &returned);
+}
+
+/* A core for the reader and one for the publisher, where there are two. */
+static void run_publish_alone(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	struct samples returned = {0};
+
+	publish(b, c->burst, 1, &r->own, &returned);
+}
+
+static void run_publish_returned(struct bench *b, const struct bench_case *c, struct result *r)
+{
+	struct samples seen = {0};
+
+	publish(b, c->burst, PUBLISH_READERS, &seen, &r->own);
 }
 
 /* Memory, in bytes. */
@@ -357,7 +376,8 @@ static const struct bench_case cases[] = {
 	{"v%u build %s", "ms", run_build, KEYS_NONE, 0},
 	{"v%u publish %s burst32", "us", run_publish, KEYS_INSIDE, 32},
 	{"v%u publish %s burst256", "us", run_publish, KEYS_INSIDE, 256},
-	{"v%u publish %s burst256 returned", "us", run_publish, KEYS_INSIDE, 256},
+	{"v%u publish %s burst256 alone", "us", run_publish_alone, KEYS_INSIDE, 256},
+	{"v%u publish %s burst256 returned", "us", run_publish_returned, KEYS_INSIDE, 256},
 	{"v%u memory %s", "bytes", run_memory, KEYS_NONE, 0},
 	{"v%u memory %s resident", "bytes", run_memory_resident, KEYS_NONE, 0},
 	{"v%u memory %s first", "bytes", run_memory_first, KEYS_NONE, 0},

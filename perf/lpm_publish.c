@@ -7,10 +7,6 @@
 
 #include "dataplane/route.h"
 
-enum {
-	READERS = 2,
-};
-
 struct shared {
 	const struct fixture *fixture;
 	struct routes *routes;
@@ -62,11 +58,11 @@ static void *read_on(void *argument)
 }
 
 /* When the last reader had what was published after start_ns; waits for it. */
-static uint64_t last_seen_ns(const struct reader *readers, uint64_t start_ns)
+static uint64_t last_seen_ns(const struct reader *readers, unsigned count, uint64_t start_ns)
 {
 	uint64_t last_ns = start_ns;
 
-	for (unsigned i = 0; i < READERS; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		uint64_t ns = 0;
 
 		while ((ns = atomic_load_explicit(&readers[i].seen_ns, memory_order_relaxed)) <
@@ -78,30 +74,32 @@ static uint64_t last_seen_ns(const struct reader *readers, uint64_t start_ns)
 	return last_ns;
 }
 
-void publish_measure(const struct fixture *f, unsigned burst, unsigned count, struct samples *seen,
-		     struct samples *returned)
+void publish_measure(const struct fixture *f, unsigned burst, unsigned reader_count, unsigned count,
+		     struct samples *seen, struct samples *returned)
 {
 	struct shared s = {.fixture = f, .routes = routes_create(), .burst = burst};
-	struct reader readers[READERS];
+	struct reader readers[PUBLISH_READERS];
 
 	if (s.routes == NULL)
 		fixture_fail("out of memory");
 	route_publish_table(s.routes, fixture_build(f));
-	for (unsigned i = 0; i < READERS; i++) {
+	for (unsigned i = 0; i < reader_count; i++) {
 		readers[i] = (struct reader){.shared = &s};
 		if (pthread_create(&readers[i].thread, NULL, read_on, &readers[i]) != 0)
 			fixture_fail("cannot start a thread");
 	}
-	last_seen_ns(readers, 1); /* both run */
+	last_seen_ns(readers, reader_count, 1); /* all run */
 	for (unsigned i = 0; i < count; i++) {
 		struct table *table = fixture_build(f);
 		uint64_t start_ns = now_ns();
 
 		samples_add(returned, (double)route_publish_table(s.routes, table) * 1e-3);
-		samples_add(seen, (double)(last_seen_ns(readers, start_ns) - start_ns) * 1e-3);
+		samples_add(seen,
+			    (double)(last_seen_ns(readers, reader_count, start_ns) - start_ns) *
+				    1e-3);
 	}
 	atomic_store_explicit(&s.stop, true, memory_order_relaxed);
-	for (unsigned i = 0; i < READERS; i++)
+	for (unsigned i = 0; i < reader_count; i++)
 		pthread_join(readers[i].thread, NULL);
 	routes_destroy(s.routes);
 }

@@ -15,8 +15,11 @@
 #include <zlib.h>
 
 #include "ctl/load.h"
+#include "lpm/diff.h"
 #include "lpm/estimate.h"
+#include "lpm/list_edit.h"
 #include "lpm/list_image.h"
+#include "lpm/table_patch.h"
 #include "tests/allocation/allocation.h"
 
 enum {
@@ -32,7 +35,11 @@ enum {
 /* What operations give. Filled with UNTOUCHED before each run. */
 struct outputs {
 	struct list *list;
+	struct list *changed;
 	struct table *table;
+	struct lpm4 *v4;
+	struct lpm6 *v6;
+	struct diff diff;
 	struct load_result loaded;
 	struct conf conf;
 	char *text;
@@ -52,6 +59,10 @@ struct scene {
 	size_t text_size;
 	struct list *lists[2];
 	struct table_rule rules[2];
+	struct table *table; /* of these */
+	struct list *change; /* prefixes that come and are in none */
+	struct list *edited; /* lists[0] with them */
+	struct list *changed;
 	struct conf conf;
 	uint8_t *image;
 	size_t image_size;
@@ -152,6 +163,101 @@ static void discard_nothing(struct scene *s)
 	(void)s;
 }
 
+/* ---- Edits ---- */
+
+static int run_edit(struct scene *s)
+{
+	struct prefix missing;
+
+	return list_edit(s->lists[0], s->change, LIST_ADD, &s->out.list, &s->out.changed, &missing);
+}
+
+static bool has_edit(const struct scene *s)
+{
+	return list_count(s->out.list, 4) == PREFIXES + 1 &&
+	       list_count(s->out.list, 6) == PREFIXES + 1 && list_count(s->out.changed, 6) == 1;
+}
+
+static void discard_edit(struct scene *s)
+{
+	list_unref(s->out.changed);
+	list_unref(s->out.list);
+}
+
+/* In the memory of a spare that is up to date: else a table so small is built, not patched. */
+static int run_patch(struct scene *s)
+{
+	struct table *spare = NULL;
+	struct table_patch *patch = NULL;
+	bool replayable = true;
+	int rc = table_build(s->rules, 2, 7, 1, &spare);
+
+	if (rc != 0)
+		return rc;
+	table_strip(spare);
+	rc = table_patch_create(s->table, s->lists[0], s->edited, s->changed, &patch);
+	if (rc == 0)
+		rc = table_patch_apply(patch, s->table, 2, spare, &replayable, &s->out.table);
+	else
+		table_destroy(spare);
+	table_patch_destroy(patch);
+	return rc;
+}
+
+static bool has_patch(const struct scene *s)
+{
+	const struct table *table = s->out.table;
+
+	return table->count4 == PREFIXES + 1 && table->count6 == PREFIXES + 1 &&
+	       table->generation == 2 &&
+	       table_lookup(table, &(struct addr){.version = 4, .v4 = 0xc6336407}) == 1;
+}
+
+static int run_copy(struct scene *s)
+{
+	struct lpm4 *v4 = NULL;
+	int rc = lpm4_copy(s->table->v4, NULL, &v4);
+
+	if (rc != 0)
+		return rc;
+	rc = lpm6_copy(s->table->v6, NULL, &s->out.v6);
+	if (rc != 0)
+		lpm4_destroy(v4);
+	else
+		s->out.v4 = v4;
+	return rc;
+}
+
+static bool has_copy(const struct scene *s)
+{
+	return lpm4_lookup(s->out.v4, 0x0a000101) == 1 && s->out.v6 != NULL;
+}
+
+static void discard_copy(struct scene *s)
+{
+	lpm4_destroy(s->out.v4);
+	lpm6_destroy(s->out.v6);
+}
+
+static int run_diff(struct scene *s)
+{
+	const struct table_rule after[] = {{s->edited, 0}, s->rules[1]};
+	const struct diff_side sides[] = {{s->rules, 2, 7}, {after, 2, 7}};
+
+	return diff_rules(&sides[0], &sides[1], 8, 0, NULL, &s->out.diff);
+}
+
+static bool has_diff(const struct scene *s)
+{
+	return s->out.diff.v4.added == 1 && s->out.diff.v6.added == 1 &&
+	       s->out.diff.v4.kept == PREFIXES;
+}
+
+static void discard_diff(struct scene *s)
+{
+	diff_fini(&s->out.diff);
+}
+
 /* ---- Files ---- */
 
 static int run_plain_text(struct scene *s)
@@ -235,6 +341,10 @@ static const struct operation operations[] = {
 	{"list_image_read", run_image, has_large_list, discard_list},
 	{"table_build", run_table, has_table, discard_table},
 	{"table_clashes", run_clashes, has_clashes, discard_nothing},
+	{"list_edit", run_edit, has_edit, discard_edit},
+	{"table_patch_apply", run_patch, has_patch, discard_table},
+	{"lpm4_copy and lpm6_copy", run_copy, has_copy, discard_copy},
+	{"diff_rules", run_diff, has_diff, discard_diff},
 	{"load_text of a plain file", run_plain_text, has_text, discard_text},
 	{"load_text of a packed file", run_packed_text, has_text, discard_text},
 	{"load_list", run_list, has_list, discard_list},
@@ -316,6 +426,18 @@ static void make_image(struct scene *s)
 	free(text);
 }
 
+static void make_edit(struct scene *s)
+{
+	static const char added[] = "198.51.100.7\n2001:db8:ffff::/48\n";
+	struct list_error err;
+	struct prefix missing;
+
+	cr_assert_eq(table_build(s->rules, 2, 7, 1, &s->table), 0);
+	cr_assert_eq(list_parse("", "", added, strlen(added), 0, &s->change, &err), 0);
+	cr_assert_eq(list_edit(s->lists[0], s->change, LIST_ADD, &s->edited, &s->changed, &missing),
+		     0);
+}
+
 static void scene_make(struct scene *s)
 {
 	struct load_error err;
@@ -328,6 +450,7 @@ static void scene_make(struct scene *s)
 		cr_assert_eq(load_list(s->plain, "name", true, &s->lists[i], &err), 0);
 		s->rules[i] = (struct table_rule){s->lists[i], (uint16_t)i};
 	}
+	make_edit(s);
 	cr_assert_eq(load_conf(s->conf_path, &s->conf, &err), 0, "%s", err.text);
 	snprintf(s->conf.interface.cache, sizeof(s->conf.interface.cache), "%.100s/cache",
 		 s->folder);
@@ -339,6 +462,10 @@ static void scene_remove(struct scene *s)
 	char command[3 * PATH_ROOM];
 
 	conf_free(&s->conf);
+	table_destroy(s->table);
+	list_unref(s->changed);
+	list_unref(s->edited);
+	list_unref(s->change);
 	list_unref(s->lists[0]);
 	list_unref(s->lists[1]);
 	free(s->image);

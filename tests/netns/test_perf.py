@@ -37,7 +37,7 @@ def names(family, table):
     found[f"{family} dependent {table} burst1"] = "ns"
     found[f"{family} parse {table}"] = "ms"
     found[f"{family} build {table}"] = "ms"
-    for burst in ("burst32", "burst256", "burst256 returned"):
+    for burst in ("burst32", "burst256", "burst256 alone", "burst256 returned"):
         found[f"{family} publish {table} {burst}"] = "us"
     for what in ("", " resident") + ((" first", " second") if family == "v4" else ()):
         found[f"{family} memory {table}{what}"] = "bytes"
