@@ -77,6 +77,9 @@ static const struct reply_column queue_columns[] = {
 	{"bytes_in", "BYTES IN", REPLY_BYTES, true},
 	{"bursts", "BURSTS", REPLY_PLAIN, true},
 	{"sleeps", "SLEEPS", REPLY_PLAIN, true},
+	{"handed_over", "HANDED OVER", REPLY_PLAIN, true},
+	{"taken_over", "TAKEN OVER", REPLY_PLAIN, true},
+	{"inbox_full", "INBOX FULL", REPLY_PLAIN, true},
 };
 
 static const struct reply_column flow_columns[] = {

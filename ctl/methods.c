@@ -212,6 +212,9 @@ static json_t *json_queue(const struct daemon *d, unsigned index)
 	set_count(o, "bytes_out", c.bytes_out);
 	set_count(o, "bursts", c.bursts);
 	set_count(o, "sleeps", c.sleeps);
+	set_count(o, "handed_over", c.handed_over);
+	set_count(o, "taken_over", c.taken_over);
+	set_count(o, "inbox_full", c.drops[REASON_INBOX_FULL]);
 	set_count(o, "flows", c.flows);
 	set_count(o, "mappings", c.mappings);
 	return o;
@@ -352,6 +355,8 @@ static int stats(void *context, const json_t *params, json_t **result, struct rp
 	add_counter(counters, "mappings", s.mappings, "translated ports in use now");
 	add_counter(counters, "receive_lost", s.lost,
 		    "packets that interfaces' receive buffers had no room for");
+	add_counter(counters, "handed_over", s.handed_over,
+		    "packets that came to the wrong worker and went to the right one");
 	for (unsigned r = REASON_NONE + 1; r < REASON_COUNT; r++)
 		json_array_append_new(drops, json_pack("{s:s, s:I, s:s}", "reason",
 						       reason_name((enum reason)r), "value",

@@ -105,6 +105,7 @@ static int worker_add_egresses(struct dataplane *d, struct worker *w,
 			continue;
 		e->port_first = o->port_first;
 		e->port_last = (uint16_t)(o->port_first + slice * d->worker_count - 1);
+		e->slice = (uint16_t)slice;
 		e->source_ports = source_share(d, options->source_ports, slice);
 		e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
 				    options->busy_ports, options->busy_port_count, seed);
@@ -117,7 +118,7 @@ static int worker_add_egresses(struct dataplane *d, struct worker *w,
 static int worker_create(struct dataplane *d, unsigned index,
 			 const struct dataplane_options *options, struct worker **out)
 {
-	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 	uint64_t seed;
 	int rc;
 
@@ -130,6 +131,10 @@ static int worker_create(struct dataplane *d, unsigned index,
 	w->thread_begin = options->thread_begin;
 	w->context = options->context;
 	w->tun = tun_queue_at(options->tun, index);
+	w->device = options->tun;
+	w->steered = tun_steered(options->tun);
+	w->peers = d->workers;
+	w->peer_count = d->worker_count;
 	w->wish_fd = d->wish_pipe[1];
 	w->own_count = options->own_count;
 	if (w->own_count)

@@ -137,6 +137,8 @@ struct worker_counters {
 	uint64_t flows;               /* now */
 	uint64_t mappings;            /* now */
 	uint64_t lost;                /* by interfaces' receive buffers */
+	uint64_t handed_over;         /* to other workers, on the wire */
+	uint64_t taken_over;          /* from them */
 	uint64_t drops[REASON_COUNT]; /* on the wire */
 	struct egress_counters egress[EGRESSES_MAX];
 };

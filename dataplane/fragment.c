@@ -6,47 +6,40 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct fragment_key {
-	uint8_t src[16];
-	uint8_t dst[16];
-	uint32_t id;
-	uint8_t proto;
-	uint8_t version;
-	uint8_t zero[2];
-};
-
 /* IPv6 fragments belong together whatever their next headers say (RFC 8200, section 4.5). */
 static uint8_t datagram_proto(const struct packet *p)
 {
 	return p->key.version == 4 ? p->key.proto : 0;
 }
 
-static struct fragment *set_of(struct fragments *f, const struct packet *p)
+struct fragment_key fragment_key_of(const struct packet *p)
 {
 	struct fragment_key k = {
 		.id = p->fragment_id, .proto = datagram_proto(p), .version = p->key.version};
 
 	memcpy(k.src, p->key.src, sizeof(k.src));
 	memcpy(k.dst, p->key.dst, sizeof(k.dst));
-	return f->set[XXH3_64bits_withSeed(&k, sizeof(k), f->seed) % FRAGMENT_SETS];
+	return k;
 }
 
-static struct fragment *find(struct fragment *set, const struct packet *p, uint64_t now_ms)
+static struct fragment *set_of(struct fragments *f, const struct fragment_key *k)
+{
+	return f->set[XXH3_64bits_withSeed(k, sizeof(*k), f->seed) % FRAGMENT_SETS];
+}
+
+static struct fragment *find(struct fragment *set, const struct fragment_key *k, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < FRAGMENT_WAYS; i++) {
 		struct fragment *s = &set[i];
 
-		if (s->expires_ms > now_ms && s->id == p->fragment_id &&
-		    s->proto == datagram_proto(p) && s->version == p->key.version &&
-		    memcmp(s->src, p->key.src, sizeof(s->src)) == 0 &&
-		    memcmp(s->dst, p->key.dst, sizeof(s->dst)) == 0)
+		if (s->expires_ms > now_ms && memcmp(&s->key, k, sizeof(*k)) == 0)
 			return s;
 	}
 	return NULL;
 }
 
 /* The place for a new datagram: a free one, else the oldest of its source, else the oldest. */
-static struct fragment *choose(struct fragment *set, const struct packet *p, uint64_t now_ms)
+static struct fragment *choose(struct fragment *set, const struct fragment_key *k, uint64_t now_ms)
 {
 	struct fragment *oldest = &set[0], *own = NULL;
 
@@ -57,8 +50,8 @@ static struct fragment *choose(struct fragment *set, const struct packet *p, uin
 			return s;
 		if (s->expires_ms < oldest->expires_ms)
 			oldest = s;
-		if (s->version == p->key.version &&
-		    memcmp(s->src, p->key.src, sizeof(s->src)) == 0 &&
+		if (s->key.version == k->version &&
+		    memcmp(s->key.src, k->src, sizeof(k->src)) == 0 &&
 		    (!own || s->expires_ms < own->expires_ms))
 			own = s;
 	}
@@ -108,34 +101,42 @@ static bool extend(struct fragment *s, const struct packet *p)
 	return true;
 }
 
-bool fragment_note(struct fragments *f, const struct packet *p, uint16_t egress,
-		   uint32_t generation, uint64_t now_ms)
+bool fragment_note(struct fragments *f, const struct packet *p, const struct fragment_aim *aim,
+		   uint64_t now_ms)
 {
-	struct fragment *set = set_of(f, p);
-	struct fragment *s = find(set, p, now_ms);
+	const struct fragment_key k = fragment_key_of(p);
+	struct fragment *set = set_of(f, &k);
+	struct fragment *s = find(set, &k, now_ms);
 
 	if (!s) {
-		s = choose(set, p, now_ms);
+		s = choose(set, &k, now_ms);
 		memset(s, 0, sizeof(*s));
-		memcpy(s->src, p->key.src, sizeof(s->src));
-		memcpy(s->dst, p->key.dst, sizeof(s->dst));
-		s->id = p->fragment_id;
-		s->proto = datagram_proto(p);
-		s->version = p->key.version;
-		s->egress = egress;
-		s->generation = generation;
+		s->key = k;
+		s->aim = *aim;
 		s->expires_ms = now_ms + FRAGMENT_MS;
 	}
 	return extend(s, p);
 }
 
-bool fragment_follow(struct fragments *f, const struct packet *p, uint32_t generation,
-		     uint64_t now_ms, uint16_t *egress)
+bool fragment_follow(struct fragments *f, const struct packet *p, uint64_t now_ms,
+		     struct fragment_aim *aim)
 {
-	struct fragment *s = find(set_of(f, p), p, now_ms);
+	const struct fragment_key k = fragment_key_of(p);
+	struct fragment *s = find(set_of(f, &k), &k, now_ms);
 
-	if (!s || s->generation != generation || !extend(s, p))
+	if (!s || !extend(s, p))
 		return false;
-	*egress = s->egress;
+	*aim = s->aim;
 	return true;
+}
+
+bool fragment_find(struct fragments *f, const struct packet *p, uint64_t now_ms,
+		   struct fragment_aim *aim)
+{
+	const struct fragment_key k = fragment_key_of(p);
+	const struct fragment *s = find(set_of(f, &k), &k, now_ms);
+
+	if (s)
+		*aim = s->aim;
+	return s != NULL;
 }

@@ -2,9 +2,10 @@
  * Where later fragments go: they carry no ports, so they follow the first one of their datagram.
  *
  * A small table in sets: bounded, and a source that fills it takes the places of its own datagrams
- * first. Nothing is reassembled. A fragment whose first part was not seen is dropped, never
- * guessed; so is one that overlaps another of its datagram, and all that comes after it (RFC 5722):
- * what gets through never makes a whole. A datagram all of which was seen is forgotten.
+ * first. Nothing is reassembled. A fragment whose first part was not seen is never guessed (it may
+ * be held, see gather.h); one that overlaps another of its datagram is dropped, and so is all that
+ * comes after it (RFC 5722): what gets through never makes a whole. A datagram all of which was
+ * seen is forgotten.
  *
  * Threads: owned by one worker.
  */
@@ -29,14 +30,29 @@ struct fragment_range {
 	uint32_t to;
 };
 
-struct fragment {
+/* Which datagram: compared and hashed as bytes. */
+struct fragment_key {
 	uint8_t src[16];
 	uint8_t dst[16];
 	uint32_t id;
 	uint8_t proto;
 	uint8_t version;
+	uint8_t zero[2];
+};
+
+_Static_assert(sizeof(struct fragment_key) == 40, "no padding: keys are compared as bytes");
+
+/* Where its fragments go. */
+struct fragment_aim {
+	uint16_t worker;
 	uint16_t egress;
-	uint32_t generation;
+	uint32_t generation; /* of the table that said so */
+	uint8_t inner[16];   /* from outside: to whom; wire order */
+};
+
+struct fragment {
+	struct fragment_key key;
+	struct fragment_aim aim;
 	bool spoilt; /* something overlapped, or there were too many holes */
 	unsigned range_count;
 	struct fragment_range range[FRAGMENT_RANGES_MAX];
@@ -49,19 +65,25 @@ struct fragments {
 	struct fragment set[FRAGMENT_SETS][FRAGMENT_WAYS];
 };
 
+struct fragment_key fragment_key_of(const struct packet *packet);
+
 /*
  * Note the first fragment of a datagram, before its translation.
  *
  * Returns: false if it overlaps what was seen of that datagram, and must be dropped
  */
-bool fragment_note(struct fragments *fragments, const struct packet *packet, uint16_t egress,
-		   uint32_t generation, uint64_t now_ms);
+bool fragment_note(struct fragments *fragments, const struct packet *packet,
+		   const struct fragment_aim *aim, uint64_t now_ms);
 
 /*
- * The egress that a later fragment follows; false if it must be dropped: its first one was not
+ * Note a later fragment, and say where it goes; false if it must be dropped: its first one was not
  * seen, or it overlaps.
  */
-bool fragment_follow(struct fragments *fragments, const struct packet *packet, uint32_t generation,
-		     uint64_t now_ms, uint16_t *egress);
+bool fragment_follow(struct fragments *fragments, const struct packet *packet, uint64_t now_ms,
+		     struct fragment_aim *aim);
+
+/* Where a datagram goes, without noting anything; false if its first fragment was not seen. */
+bool fragment_find(struct fragments *fragments, const struct packet *packet, uint64_t now_ms,
+		   struct fragment_aim *aim);
 
 #endif

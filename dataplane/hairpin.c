@@ -25,11 +25,9 @@ enum reason hairpin_packet(struct worker *w, const struct table *table, const st
 	enum reason reason = emit_translate(w, &links->link[egress], egress, p, f);
 
 	if (reason == REASON_NONE)
-		reason = inward_translate(w, table, links, egress, p);
+		reason = inward_translate(w, table, links, egress, p, WAY_BACK);
 	if (reason != REASON_NONE)
 		return reason;
-	w->to_tun[w->to_tun_count++] = p->buf;
-	worker_count(&w->counters.packets_out, packet_segments(p));
-	worker_count(&w->counters.bytes_out, p->buf->len);
+	inward_deliver(w, p);
 	return REASON_NONE;
 }

@@ -8,6 +8,14 @@
 #include "dataplane/rewrite.h"
 #include "dataplane/wire.h"
 
+/* The worker that has a port in its slice; the one that asks, for a port of nobody's. */
+static unsigned owner_of_port(const struct worker_egress *e, uint16_t outer_port, unsigned self)
+{
+	if (outer_port < e->port_first || outer_port > e->port_last)
+		return self;
+	return (unsigned)(outer_port - e->port_first) / e->slice;
+}
+
 /* The key by which the inner side knows the flow of a packet that `map` let in from `remote`. */
 static struct flow_key inner_key(const struct nat_map *map, const uint8_t *remote,
 				 uint16_t remote_port)
@@ -33,15 +41,23 @@ static bool is_address(const uint8_t *bytes, const struct addr *addr)
 }
 
 /*
- * A packet for a port that is not mapped here. Where that port is another worker's, the packet
- * came here by mistake (a hairpin), and this is the place to hand it over. Nobody takes it yet.
+ * A packet for a port that is not mapped here. Where that port is another worker's, the packet came
+ * here by mistake, or as a hairpin; what was handed over goes no further.
  */
-static enum reason hand_over(const struct worker_egress *e, uint16_t outer_port)
+static enum reason pass_on(struct worker *w, unsigned egress, const struct packet *p,
+			   uint16_t outer_port, enum way way)
 {
-	bool others = outer_port >= e->port_first && outer_port <= e->port_last &&
-		      !nat_owns(e->nat, outer_port);
+	unsigned owner = owner_of_port(&w->egress[egress], outer_port, w->index);
 
-	return others ? REASON_OTHER_WORKER : REASON_UNSOLICITED;
+	if (owner == w->index)
+		return REASON_UNSOLICITED;
+	return inbox_hand_over(w, owner, p, way, egress);
+}
+
+/* Who outside says that he is us is not asked for by a hairpin. */
+static bool lets_in(const struct flow *f, unsigned egress, enum way way)
+{
+	return f && f->egress == egress && (way == WAY_BACK || !(f->seen & FLOW_HAIRPIN));
 }
 
 /*
@@ -60,7 +76,7 @@ static bool is_absurd_mtu(const struct packet *p)
 }
 
 /* An ICMP error from outside, about a packet of ours. */
-static enum reason return_error(struct worker *w, unsigned egress, struct packet *p)
+static enum reason return_error(struct worker *w, unsigned egress, struct packet *p, enum way way)
 {
 	const struct worker_egress *e = &w->egress[egress];
 	const struct flow *f;
@@ -78,17 +94,46 @@ static enum reason return_error(struct worker *w, unsigned egress, struct packet
 		return REASON_UNSOLICITED;
 	map = nat_find_outer(e->nat, quoted.version, quoted.proto, quoted.src_port);
 	if (!map)
-		return hand_over(e, quoted.src_port);
+		return pass_on(w, egress, p, quoted.src_port, way);
 	key = inner_key(map, quoted.dst, quoted.dst_port);
 	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
-	if (!f || f->egress != egress)
+	if (!lets_in(f, egress, way))
 		return REASON_UNSOLICITED;
 	rewrite_icmp_error(p, quoted_offset, l4_offset, map->inner, map->inner_port);
 	return REASON_NONE;
 }
 
+/* A later fragment goes where its first one went. */
+static enum reason follow(struct worker *w, unsigned egress, struct packet *p, enum way way)
+{
+	struct fragment_aim aim;
+	enum reason reason = REASON_NONE;
+
+	if (way == WAY_IN)
+		reason = gather_later(w, &w->gather_in, p, way, egress);
+	if (reason != REASON_NONE)
+		return reason;
+	if (!fragment_follow(&w->gather_in.fragments, p, w->now_ms, &aim) || aim.egress != egress)
+		return REASON_FRAGMENT;
+	rewrite_destination(p, aim.inner, 0);
+	return REASON_NONE;
+}
+
+/* Note a first fragment, before its translation: later ones follow it. */
+static enum reason lead(struct worker *w, unsigned egress, const struct packet *p,
+			const uint8_t inner[16])
+{
+	struct fragment_aim aim = {.worker = (uint16_t)w->index, .egress = (uint16_t)egress};
+
+	memcpy(aim.inner, inner, sizeof(aim.inner));
+	if (!fragment_note(&w->gather_in.fragments, p, &aim, w->now_ms))
+		return REASON_FRAGMENT;
+	gather_release(w, &w->gather_in, p, w->index);
+	return REASON_NONE;
+}
+
 enum reason inward_translate(struct worker *w, const struct table *table, const struct links *links,
-			     unsigned egress, struct packet *p)
+			     unsigned egress, struct packet *p, enum way way)
 {
 	const struct worker_egress *e = &w->egress[egress];
 	const struct link *link = &links->link[egress];
@@ -101,15 +146,24 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 	if (!is_address(p->key.dst, p->key.version == 4 ? &link->address4 : &link->address6))
 		return REASON_UNSOLICITED;
 	if (p->kind == PACKET_ICMP_ERROR)
-		return return_error(w, egress, p);
+		return return_error(w, egress, p, way);
+	if (p->kind == PACKET_FRAGMENT)
+		return follow(w, egress, p, way);
 	if (p->kind != PACKET_TRANSPORT)
-		return p->kind == PACKET_FRAGMENT ? REASON_FRAGMENT : REASON_PROTOCOL;
+		return REASON_PROTOCOL;
+	if (p->first_fragment && way == WAY_IN) {
+		unsigned owner = owner_of_port(e, p->key.dst_port, w->index);
+		enum reason reason = gather_first(w, &w->gather_in, p, owner, way, egress);
+
+		if (reason != REASON_NONE)
+			return reason;
+	}
 	map = nat_find_outer(e->nat, p->key.version, p->key.proto, p->key.dst_port);
 	if (!map)
-		return hand_over(e, p->key.dst_port);
+		return pass_on(w, egress, p, p->key.dst_port, way);
 	key = inner_key(map, p->key.src, p->key.src_port);
 	f = flow_find(w->flows, &key, flow_hash(w->flows, &key), w->now_ms);
-	if (!f || f->egress != egress)
+	if (!lets_in(f, egress, way))
 		return REASON_UNSOLICITED;
 
 	memcpy(inner, map->inner, sizeof(inner));
@@ -129,16 +183,18 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 			return REASON_EGRESS_CHANGED;
 		}
 	}
+	if (p->first_fragment && lead(w, egress, p, inner) != REASON_NONE)
+		return REASON_FRAGMENT;
 	flow_note_in(w->flows, f, p, packet_segments(p), w->now_ms);
 	rewrite_destination(p, inner, inner_port);
 	return REASON_NONE;
 }
 
 enum reason inward_packet(struct worker *w, const struct table *table, const struct links *links,
-			  unsigned egress, struct packet *p)
+			  unsigned egress, struct packet *p, enum way way)
 {
 	const struct flow_key outer = p->key;
-	enum reason reason = inward_translate(w, table, links, egress, p);
+	enum reason reason = inward_translate(w, table, links, egress, p, way);
 	struct addr dst;
 
 	if (reason != REASON_NONE)
@@ -152,4 +208,11 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 		answer_time_exceeded_out(w, links, egress, p);
 	}
 	return REASON_HOP_LIMIT;
+}
+
+void inward_deliver(struct worker *w, const struct packet *p)
+{
+	w->to_tun[w->to_tun_count++] = p->buf;
+	worker_count(&w->counters.packets_out, packet_segments(p));
+	worker_count(&w->counters.bytes_out, p->buf->len);
 }

@@ -11,15 +11,21 @@
 
 /*
  * Translate a packet that came in by an egress into what the inner side expects, and take one of
- * its hops.
+ * its hops; or hand it over to the worker whose port it is for.
  *
- * Returns: REASON_NONE, or why it goes no further
+ * way:     WAY_IN or WAY_IN_PART
+ * Returns: REASON_NONE, or why it goes no further here
  */
 enum reason inward_packet(struct worker *worker, const struct table *table,
-			  const struct links *links, unsigned egress, struct packet *packet);
+			  const struct links *links, unsigned egress, struct packet *packet,
+			  enum way way);
 
-/* The translation alone. */
+/* The translation alone, also of WAY_BACK. */
 enum reason inward_translate(struct worker *worker, const struct table *table,
-			     const struct links *links, unsigned egress, struct packet *packet);
+			     const struct links *links, unsigned egress, struct packet *packet,
+			     enum way way);
+
+/* Queue a translated packet for the TUN. */
+void inward_deliver(struct worker *worker, const struct packet *packet);
 
 #endif

@@ -27,7 +27,7 @@ static const struct {
 	[REASON_SOURCE_LIMIT] = {"source_limit", "Its source has all the flows or ports it may."},
 	[REASON_TOO_BIG] = {"too_big", "It is longer than the MTU of the egress."},
 	[REASON_UNSOLICITED] = {"unsolicited", "It came from outside and no flow asked for it."},
-	[REASON_OTHER_WORKER] = {"other_worker", "Its translation belongs to another worker."},
+	[REASON_INBOX_FULL] = {"inbox_full", "It is another worker's, which had no room for it."},
 	[REASON_EGRESS_CHANGED] = {"egress_changed", "A reload moved its flow, which was reset."},
 	[REASON_EGRESS_BUSY] = {"egress_busy", "The queue of the egress interface refused it."},
 	[REASON_TUN_BUSY] = {"tun_busy", "The TUN device refused it."},

@@ -21,11 +21,12 @@ enum reason {
 	REASON_SOURCE_LIMIT, /* its source has as many flows or ports as it may */
 	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
 	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
-	REASON_OTHER_WORKER, /* its translation is another worker's */
+	REASON_INBOX_FULL,   /* another worker's, which had no room for it */
 	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */
 	REASON_EGRESS_BUSY,    /* the interface's queue refused it */
 	REASON_TUN_BUSY,       /* the TUN refused it */
 	REASON_COUNT,
+	REASON_HANDED_OVER = REASON_COUNT, /* no drop: another worker goes on with it */
 };
 
 /* The label: lower case, underscores; stable between versions. */

@@ -24,6 +24,7 @@
 #include "dataplane/hairpin.h"
 #include "dataplane/inspect.h"
 #include "dataplane/inward.h"
+#include "dataplane/owner.h"
 #include "dataplane/rewrite.h"
 
 enum {
@@ -245,8 +246,7 @@ static struct flow *admit(struct worker *w, const struct table *table, const str
 	return f;
 }
 
-/* The flow whose answer an ICMP error from the inner side is about, or NULL. */
-static struct flow *flow_of_error(struct worker *w, const struct packet *p)
+struct flow *worker_flow_of_error(struct worker *w, const struct packet *p)
 {
 	uint16_t quoted_offset, l4_offset;
 	struct flow_key quoted, key;
@@ -326,6 +326,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		       struct item *it, struct flow **flow)
 {
 	struct packet *p = &it->packet;
+	struct fragment_aim aim = {.worker = (uint16_t)w->index, .generation = table->generation};
 	struct flow *f;
 	uint16_t egress = 0;
 
@@ -335,11 +336,12 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		return 0;
 	switch (p->kind) {
 	case PACKET_FRAGMENT:
-		if (!fragment_follow(&w->fragments, p, table->generation, w->now_ms, &egress))
+		if (!fragment_follow(&w->gather_out.fragments, p, w->now_ms, &aim) ||
+		    aim.generation != table->generation)
 			it->reason = REASON_FRAGMENT;
-		return egress;
+		return aim.egress;
 	case PACKET_ICMP_ERROR:
-		f = flow_of_error(w, p);
+		f = worker_flow_of_error(w, p);
 		if (f && moves(w, table, links, f))
 			it->reason = REASON_EGRESS_CHANGED;
 		*flow = f;
@@ -381,10 +383,13 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		f = admit(w, table, links, it);
 	if (!f)
 		return 0;
-	if (p->first_fragment &&
-	    !fragment_note(&w->fragments, p, f->egress, table->generation, w->now_ms)) {
-		it->reason = REASON_FRAGMENT;
-		return 0;
+	if (p->first_fragment) {
+		aim.egress = f->egress;
+		if (!fragment_note(&w->gather_out.fragments, p, &aim, w->now_ms)) {
+			it->reason = REASON_FRAGMENT;
+			return 0;
+		}
+		gather_release(w, &w->gather_out, p, w->index);
 	}
 	flow_note_out(w->flows, f, p, packet_segments(p), w->now_ms);
 	*flow = f;
@@ -397,6 +402,7 @@ static void flush(struct worker *w)
 {
 	emit_flush(w);
 	answer_flush(w); /* last: answers may have been queued for an egress, too */
+	inbox_flush(w);
 }
 
 /* Send each packet of the burst its way. */
@@ -449,6 +455,8 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 		worker_count(&w->counters.packets_in,
 			     it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
 		worker_count(&w->counters.bytes_in, w->bufs[i].len);
+		if (it->reason == REASON_NONE && owner_is_doubtful(w, &it->packet))
+			it->reason = owner_sort(w, links, &it->packet);
 	}
 	if (n) {
 		decide_burst(w, table, n);
@@ -474,16 +482,64 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 		worker_count(&w->counters.egress[egress].packets_in, segments);
 		worker_count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
 		if (reason == REASON_NONE)
-			reason = inward_packet(w, table, links, egress, p);
-		if (reason != REASON_NONE) {
+			reason = inward_packet(w, table, links, egress, p, WAY_IN);
+		if (reason == REASON_NONE)
+			inward_deliver(w, p);
+		else
 			worker_drop(w, reason, segments);
-			continue;
-		}
-		w->to_tun[w->to_tun_count++] = p->buf;
-		worker_count(&w->counters.packets_out, segments);
-		worker_count(&w->counters.bytes_out, p->buf->len);
 	}
 	flush(w);
+	return n;
+}
+
+/* ---- Over: from another worker ---- */
+
+/* What comes in, or back in. */
+static void take_inward(struct worker *w, const struct table *table, const struct links *links,
+			struct message *m)
+{
+	struct packet p;
+	enum reason reason = packet_parse(&m->buf, &p);
+
+	if (reason == REASON_NONE && m->way == WAY_BACK)
+		reason = inward_translate(w, table, links, m->egress, &p, WAY_BACK);
+	else if (reason == REASON_NONE)
+		reason = inward_packet(w, table, links, m->egress, &p, m->way);
+	if (reason == REASON_NONE)
+		inward_deliver(w, &p);
+	else
+		worker_drop(w, reason, m->packets);
+}
+
+static unsigned serve_inbox(struct worker *w, const struct table *table, const struct links *links)
+{
+	struct message *got[BURST_MAX];
+	unsigned n = inbox_take(&w->inbox, got, BURST_MAX), out = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct message *m = got[i];
+		struct item *it = &w->items[out];
+
+		if (m->home != &w->inbox)
+			worker_count(&w->counters.taken_over, m->packets);
+		if (m->way > WAY_OUT_PART) {
+			take_inward(w, table, links, m);
+			continue;
+		}
+		it->reason = packet_parse(&m->buf, &it->packet);
+		if (it->reason == REASON_NONE && m->way == WAY_OUT &&
+		    (it->packet.kind == PACKET_FRAGMENT || it->packet.first_fragment))
+			it->reason = owner_sort(w, links, &it->packet);
+		out++;
+	}
+	if (out) {
+		decide_burst(w, table, out);
+		emit_burst(w, table, links, out);
+	}
+	if (n) {
+		flush(w);
+		inbox_give_back(got, n);
+	}
 	return n;
 }
 
@@ -500,6 +556,9 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].nat)
 			n += serve_egress(w, table, links, i);
+	n += serve_inbox(w, table, links);
+	gather_expire(w, &w->gather_out);
+	gather_expire(w, &w->gather_in);
 	chores_retry_pending(w, links);
 	n += inspect_serve(w);
 	chores_sweep(w);
@@ -528,10 +587,12 @@ void *worker_main(void *argument)
 		route_quiescent(); /* table and links must not be used below here */
 		if (n) {
 			last_work = now;
-		} else if (now - last_work > w->spin_ns) {
+		} else if (now - last_work > w->spin_ns &&
+			   inbox_doze(w->inbox.in, &w->inbox.asleep)) {
 			route_offline();
 			chores_wait(w);
 			route_online();
+			inbox_rouse(&w->inbox.asleep);
 			last_work = chores_now_ns();
 		}
 	}
@@ -578,6 +639,8 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 	w->sources = sources_create(flow_capacity(w->flows) + 1, seed);
 	if (!w->sources)
 		goto free_flows;
+	if (inbox_init(&w->inbox) < 0)
+		goto destroy_sources;
 	for (unsigned i = 0; i < BURST_MAX; i++) {
 		w->bufs[i].data = w->storage + (size_t)i * BUF_SIZE;
 		w->replies[i].data =
@@ -585,9 +648,12 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 	}
 	w->pieces.data = w->storage + size - 2 * (size_t)BUF_SIZE;
 	w->pieces.segment.data = w->pieces.data + BUF_SIZE;
-	w->fragments.seed = seed;
+	w->gather_out.fragments.seed = seed;
+	w->gather_in.fragments.seed = seed;
 	return 0;
 
+destroy_sources:
+	sources_destroy(w->sources);
 free_flows:
 	flow_table_destroy(w->flows);
 free_pending:
@@ -602,5 +668,6 @@ void worker_fini(struct worker *w)
 	flow_table_destroy(w->flows); /* its flows leave their sources */
 	sources_destroy(w->sources);
 	pending_destroy(w->pending);
+	inbox_fini(&w->inbox);
 	free(w->storage);
 }

@@ -5,7 +5,8 @@
 #include <pthread.h>
 
 #include "dataplane/dataplane.h"
-#include "dataplane/fragment.h"
+#include "dataplane/gather.h"
+#include "dataplane/inbox.h"
 #include "dataplane/links.h"
 #include "dataplane/nat.h"
 #include "dataplane/packet.h"
@@ -29,6 +30,7 @@ struct worker_egress {
 	struct nat *nat;       /* NULL: not translated */
 	uint16_t port_first;   /* translated ports of all workers, inclusive */
 	uint16_t port_last;
+	uint16_t slice;        /* of them, a worker */
 	unsigned source_ports; /* that one inner address may have */
 	uint16_t on_down;      /* ON_DOWN_* */
 	bool ethernet;
@@ -70,14 +72,20 @@ struct worker {
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
 	struct tun_queue *tun;
+	const struct tun *device;    /* whose queue that is */
+	bool steered;                /* endpoints come to their worker by themselves */
+	struct worker *const *peers; /* all workers, by index */
+	unsigned peer_count;
 	struct worker_egress egress[EGRESSES_MAX];
 	unsigned egress_count;
 	struct addr own[OWN_MAX]; /* the host's, on the TUN */
 	unsigned own_count;
 	struct flow_table *flows;
-	struct sources *sources; /* of the flows */
-	unsigned source_flows;   /* that one inner address may have */
-	struct fragments fragments;
+	struct sources *sources;  /* of the flows */
+	unsigned source_flows;    /* that one inner address may have */
+	struct gather gather_out; /* fragments from the TUN */
+	struct gather gather_in;
+	struct inbox inbox;
 	struct pending *pending;
 	int wake[2]; /* pipe; wake[1] is the control thread's */
 	int wish_fd; /* the dataplane's pipe: tells it that there are wishes */
@@ -115,9 +123,11 @@ static inline void worker_set(uint64_t *counter, uint64_t value)
 	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
 }
 
+/* Nothing is dropped for REASON_HANDED_OVER. */
 static inline void worker_drop(struct worker *worker, enum reason reason, unsigned packets)
 {
-	worker_count(&worker->counters.drops[reason], packets);
+	if (reason < REASON_COUNT)
+		worker_count(&worker->counters.drops[reason], packets);
 }
 
 /* Memory for the worker: buffers, flow table, pending packets. -ENOMEM leaves nothing behind. */
@@ -141,6 +151,9 @@ uint16_t worker_way(const struct worker *worker, const struct table *table,
  */
 struct flow *worker_renew(struct worker *worker, const struct table *table,
 			  const struct links *links, struct flow *flow, uint16_t verdict);
+
+/* The flow whose answer an ICMP error from the inner side is about, or NULL. */
+struct flow *worker_flow_of_error(struct worker *worker, const struct packet *packet);
 
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);

@@ -14,6 +14,7 @@ struct tun_queue {
 
 struct tun {
 	char name[TUN_NAME_MAX];
+	bool unsteered;
 	unsigned queue_count;
 	struct tun_queue queues[]; /* queue_count of them */
 };
@@ -99,8 +100,12 @@ unsigned tun_steer(const struct tun *tun, const struct steer_key *key)
 
 bool tun_steered(const struct tun *tun)
 {
-	(void)tun;
-	return true; /* if the test means it */
+	return !tun->unsteered;
+}
+
+void tun_mem_set_unsteered(struct tun *tun)
+{
+	tun->unsteered = true;
 }
 
 int tun_queue_fd(const struct tun_queue *queue)

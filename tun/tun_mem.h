@@ -25,6 +25,9 @@ int tun_mem_inject(struct tun *tun, unsigned index, const void *packet, size_t l
 size_t tun_mem_take(struct tun *tun, unsigned index, void *out, size_t capacity,
 		    struct offload *offload);
 
+/* tun_steered() says no from now on, as without a steering program; before there are workers. */
+void tun_mem_set_unsteered(struct tun *tun);
+
 enum {
 	TUN_MEM_DEPTH = 256,
 };

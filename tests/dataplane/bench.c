@@ -103,6 +103,8 @@ void bench_open(struct bench *b, const struct bench_options *o)
 	cr_assert(b->memory);
 	b->out.data = b->memory;
 	cr_assert_eq(tun_open(&tun, &b->tun), 0);
+	if (o->unsteered)
+		tun_mem_set_unsteered(b->tun);
 	options.tun = b->tun;
 	cr_assert_eq(dataplane_create(&options, &b->dataplane, NULL), 0);
 	b->nic[BENCH_DIRECT] = nic_mem_find("eth0");
@@ -124,8 +126,13 @@ void bench_reload_moved(struct bench *b)
 
 void bench_turn(struct bench *b)
 {
-	for (unsigned i = 0; i < tun_queue_count(b->tun); i++)
-		dataplane_turn(b->dataplane, i, b->now_ms);
+	unsigned work;
+
+	do { /* what one hands over, another still has to do */
+		work = 0;
+		for (unsigned i = 0; i < tun_queue_count(b->tun); i++)
+			work += dataplane_turn(b->dataplane, i, b->now_ms);
+	} while (work);
 }
 
 void bench_wait(struct bench *b, uint64_t ms)
@@ -246,28 +253,27 @@ struct packets_spec bench_answer(const struct bench *b, uint8_t tcp_flags)
 	return spec;
 }
 
-uint64_t bench_drops(const struct bench *b, enum reason reason)
+struct worker_counters bench_counters(const struct bench *b)
 {
-	struct worker_counters c;
-	uint64_t sum = 0;
+	struct worker_counters c, sum = {0};
+	uint64_t *to = (uint64_t *)&sum;
 
 	for (unsigned i = 0; i < dataplane_worker_count(b->dataplane); i++) {
 		dataplane_read_counters(b->dataplane, i, &c);
-		sum += c.drops[reason];
+		for (size_t n = 0; n < sizeof(c) / sizeof(*to); n++)
+			to[n] += ((const uint64_t *)&c)[n];
 	}
 	return sum;
 }
 
+uint64_t bench_drops(const struct bench *b, enum reason reason)
+{
+	return bench_counters(b).drops[reason];
+}
+
 size_t bench_flows(const struct bench *b)
 {
-	struct worker_counters c;
-	size_t sum = 0;
-
-	for (unsigned i = 0; i < dataplane_worker_count(b->dataplane); i++) {
-		dataplane_read_counters(b->dataplane, i, &c);
-		sum += c.flows;
-	}
-	return sum;
+	return bench_counters(b).flows;
 }
 
 bool bench_is(const uint8_t *bytes, const char *text)

@@ -23,6 +23,7 @@ enum {
 /* All zero: one queue, 1000 ports, MTU 1500, and the dataplane's defaults. */
 struct bench_options {
 	unsigned queues;
+	bool unsteered; /* packets from inside may come by any queue */
 	unsigned ports;
 	unsigned mtu; /* of DIRECT */
 	enum on_change on_change;
@@ -86,6 +87,9 @@ uint64_t bench_drops(const struct bench *bench, enum reason reason);
 
 /* Flows that live. */
 size_t bench_flows(const struct bench *bench);
+
+/* All workers' counters, added. */
+struct worker_counters bench_counters(const struct bench *bench);
 
 /* Whether an address of a key is this one. */
 bool bench_is(const uint8_t *bytes, const char *address);

@@ -1,8 +1,11 @@
-/* Fragments from inside, through the worker: in order, overlapping, in floods; both families. */
+/* Fragments from inside, through the worker: in order or not, overlapping, in floods; both
+ * families. */
 #include "dataplane/fragment.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
+#include "dataplane/gather.h"
 #include "tests/dataplane/bench.h"
 #include "tests/model/packets.h"
 
@@ -98,6 +101,7 @@ Test(dataplane_fragment, no_overlap_gets_through)
 				     version, i, got ? "passed" : "dropped");
 			drops += !piece->passes;
 		}
+		bench_wait(&b, GATHER_HELD_MS); /* for a first one that does not come */
 		cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), drops, "%s, IPv%u", c->name,
 			     version);
 		bench_close(&b);
@@ -143,6 +147,62 @@ Test(dataplane_fragment, a_flood_harms_nobody_else)
 	}
 }
 
+/* Later ones that come first wait for the first one, and go behind it in the order they came. */
+Test(dataplane_fragment, held_for_the_first)
+{
+	static const struct piece first = {0, 800, true},
+				  later[] = {{1600, 0, true}, {800, 800, true}, {808, 8, true}};
+
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		struct bench b;
+
+		bench_open(&b, &(struct bench_options){.mtu = 9000});
+		for (unsigned i = 0; i < 3; i++)
+			cr_assert_not(passes(&b, version, source(version), 7, &later[i]));
+		cr_assert(passes(&b, version, source(version), 7, &first));
+		cr_expect_eq(b.packet.fragment_offset, 0);
+		for (unsigned i = 0; i < 2; i++) {
+			cr_assert(bench_take_nic(&b, BENCH_DIRECT), "IPv%u: %u was lost", version,
+				  later[i].from);
+			cr_expect_eq(b.packet.fragment_offset, later[i].from);
+			cr_expect(bench_is(b.packet.key.src,
+					   version == 4 ? "192.0.2.1" : "2001:db8:2::1"));
+		}
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT), "it overlaps");
+		cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), 1);
+		cr_expect_eq(bench_counters(&b).handed_over, 0);
+		bench_close(&b);
+	}
+}
+
+/* Only so many wait, of one source and of all, and not for long: the oldest go. */
+Test(dataplane_fragment, few_are_held)
+{
+	static const struct piece first = {0, 800, true}, last = {800, 0, true};
+	char from[16];
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.mtu = 9000});
+	for (uint16_t id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++)
+		passes(&b, 4, source(4), id, &last);
+	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), GATHER_HELD_SOURCE_MAX);
+	for (uint16_t id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++) {
+		cr_assert(passes(&b, 4, source(4), id, &first));
+		cr_expect_eq(bench_take_nic(&b, BENCH_DIRECT), id >= GATHER_HELD_SOURCE_MAX);
+	}
+	for (unsigned i = 0; i < 2 * GATHER_HELD_MAX; i++) {
+		snprintf(from, sizeof(from), "10.0.1.%u", i);
+		passes(&b, 4, from, 7, &last);
+	}
+	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), GATHER_HELD_SOURCE_MAX + GATHER_HELD_MAX);
+	bench_wait(&b, GATHER_HELD_MS - 1);
+	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), GATHER_HELD_SOURCE_MAX + GATHER_HELD_MAX);
+	bench_wait(&b, 1);
+	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT),
+		     GATHER_HELD_SOURCE_MAX + 2 * GATHER_HELD_MAX);
+	bench_close(&b);
+}
+
 /* They cannot be told from a flood by what they say: without a first one they go nowhere. */
 Test(dataplane_fragment, later_ones_alone_go_nowhere)
 {
@@ -152,6 +212,7 @@ Test(dataplane_fragment, later_ones_alone_go_nowhere)
 	bench_open(&b, &(struct bench_options){.mtu = 9000});
 	for (uint16_t id = 0; id < 1000; id++)
 		cr_assert_not(passes(&b, id % 2 ? 4 : 6, source(id % 2 ? 4 : 6), id, &later));
+	bench_wait(&b, GATHER_HELD_MS);
 	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), 1000);
 	cr_expect_eq(bench_flows(&b), 0);
 	bench_close(&b);

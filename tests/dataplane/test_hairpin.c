@@ -180,25 +180,62 @@ Test(dataplane_hairpin, outlives_a_reload)
 	bench_close(&b);
 }
 
-/* The mapping may be of another worker's slice: counted as what it is. */
+/* The hosts' workers may be two: what is turned round is handed over. */
 Test(dataplane_hairpin, of_another_worker)
 {
-	struct packets_spec spec;
-	struct bench b;
-	uint16_t port;
+	for (unsigned i = 0; i < 4; i++) {
+		int v6 = (int)(i & 1);
+		uint8_t proto = i & 2 ? PROTO_TCP : PROTO_UDP;
+		struct packets_spec spec;
+		uint16_t port[2];
+		struct bench b;
 
-	bench_open(&b, &(struct bench_options){.queues = 2});
-	b.queue = 1;
-	port = map(&b, 0, 1, PROTO_UDP);
-	b.queue = 0;
-	spec = from(0, 0, PROTO_UDP, outer[0], port);
-	bench_send(&b, &spec);
-	cr_expect_eq(bench_drops(&b, REASON_OTHER_WORKER), 1);
-	spec.dst_port = 39999;
-	bench_send(&b, &spec);
-	spec.dst_port = 41000;
-	bench_send(&b, &spec);
-	cr_expect_eq(bench_drops(&b, REASON_OTHER_WORKER), 1);
+		bench_open(&b, &(struct bench_options){.queues = 2});
+		for (unsigned who = 0; who < 2; who++) {
+			b.queue = who;
+			port[who] = map(&b, v6, (int)who, proto);
+		}
+		cr_assert_neq(port[0] / 500, port[1] / 500, "slices of 500 ports");
+		for (unsigned round = 0; round < 2; round++) {
+			for (unsigned who = 0; who < 2; who++) {
+				b.queue = who;
+				spec = from(v6, (int)who, proto, outer[v6], port[!who]);
+				spec.ttl = 64;
+				bench_send(&b, &spec);
+				if (!bench_take_tun(&b)) {
+					cr_expect(round == 0 && who == 0, "case %u", i);
+					continue;
+				}
+				cr_expect(bench_is(b.packet.key.src, outer[v6]));
+				cr_expect_eq(b.packet.key.src_port, port[who]);
+				cr_expect(bench_is(b.packet.key.dst, host[v6][!who]));
+				cr_expect_eq(b.out.data[v6 ? 7 : 8], 63, "one hop");
+			}
+		}
+		cr_expect_eq(bench_drops(&b, REASON_UNSOLICITED), 1, "the very first");
+		spec = from(v6, 0, proto, outer[v6], 39999);
+		bench_send(&b, &spec);
+		spec.dst_port = 41000;
+		bench_send(&b, &spec);
+		cr_expect_eq(bench_drops(&b, REASON_UNSOLICITED), 3, "of nobody's slice");
+		bench_close(&b);
+	}
+}
+
+/* Who outside pretends to be our own address is not taken for the host inside. */
+Test(dataplane_hairpin, cannot_be_forged_from_outside)
+{
+	struct packets_spec spec;
+	uint16_t port[2];
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){0});
+	meet(&b, 0, PROTO_UDP, port);
+	spec = bench_spec(PROTO_UDP, outer[0], outer[0]);
+	spec.src_port = port[1];
+	spec.dst_port = port[0];
+	bench_receive(&b, BENCH_DIRECT, &spec);
+	cr_expect_not(bench_take_tun(&b));
 	cr_expect_eq(bench_drops(&b, REASON_UNSOLICITED), 2);
 	bench_close(&b);
 }
