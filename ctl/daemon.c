@@ -324,7 +324,7 @@ static void resolve_wishes(struct daemon *d)
 	unsigned egress;
 
 	while (dataplane_resolve_next(d->dataplane, &egress, &via))
-		links_watch_resolve(d->watch, egress, &via);
+		links_watch_resolve(d->watch, egress, &via, daemon_now_ms());
 }
 
 /* What others damage of the capture is repaired. */
@@ -335,6 +335,13 @@ static void watch_capture(struct daemon *d)
 	(void)capture_process(d->capture, daemon_now_ms(), news); /* status tells of failures */
 	if (news[0])
 		say("capture: %s", news);
+}
+
+static int turn_ms(const struct daemon *d)
+{
+	int wait = links_watch_wait_ms(d->watch, daemon_now_ms());
+
+	return wait >= 0 && wait < TURN_MS ? wait : TURN_MS;
 }
 
 /* Returns whether it ends because it was told to. */
@@ -351,7 +358,7 @@ static bool serve(struct daemon *d, int signals)
 	bool changed;
 
 	for (;;) {
-		if (poll(fds, FDS, TURN_MS) < 0 && errno != EINTR)
+		if (poll(fds, FDS, turn_ms(d)) < 0 && errno != EINTR)
 			return false;
 		if (fds[SIGNALS].revents && take_signal(d, signals))
 			return true;
@@ -365,6 +372,7 @@ static bool serve(struct daemon *d, int signals)
 		watch_capture(d); /* after the links: it needs to know what is down */
 		if (fds[WISHES].revents)
 			resolve_wishes(d);
+		links_watch_turn(d->watch, daemon_now_ms());
 		rpc_process(d->rpc, daemon_now_ms());
 	}
 }

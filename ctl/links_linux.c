@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
@@ -28,8 +29,10 @@
 #include <linux/rtnetlink.h>
 
 #include "ctl/capture.h"
+#include "ctl/links_doubts.h"
 #include "ctl/links_neighbours.h"
 #include "ctl/links_routes.h"
+#include "ctl/links_solicit.h"
 #include "ctl/netlink_linux.h"
 
 enum {
@@ -64,6 +67,7 @@ struct links_watch {
 	bool look_neighbours;
 	bool neighbours_moved;
 	struct neighbours neighbours;
+	struct doubts doubts;
 	struct links *last; /* the newest snapshot */
 	unsigned count;
 	struct watched watched[CONF_EGRESSES_MAX];
@@ -388,13 +392,29 @@ int links_watch_snapshot(const struct links_watch *watch, struct links **out)
 
 /* ---- neighbours ---- */
 
-int links_watch_resolve(struct links_watch *watch, unsigned egress, const struct addr *addr)
+int links_watch_resolve(struct links_watch *watch, unsigned egress, const struct addr *addr,
+			uint64_t now_ms)
 {
-	unsigned ifindex = egress < watch->count ? watch->watched[egress].link.ifindex : 0;
+	const struct link *link = egress < watch->count ? &watch->watched[egress].link : NULL;
+	const struct neighbour *known;
 
-	if (ifindex == 0)
+	if (!link || link->ifindex == 0)
 		return -ENODEV;
-	return neighbours_ask(&watch->neighbours, watch->netlink, ifindex, addr);
+	known = neighbours_find_usable(&watch->neighbours, link->ifindex, addr);
+	if (!known)
+		return neighbours_ask(&watch->neighbours, watch->netlink, link->ifindex, addr);
+	return doubts_begin(&watch->doubts, &watch->neighbours, watch->netlink, known,
+			    addr->version == 4 ? &link->address4 : &link->address6, now_ms);
+}
+
+void links_watch_turn(struct links_watch *watch, uint64_t now_ms)
+{
+	doubts_turn(&watch->doubts, &watch->neighbours, watch->netlink, now_ms);
+}
+
+int links_watch_wait_ms(const struct links_watch *watch, uint64_t now_ms)
+{
+	return doubts_wait_ms(&watch->doubts, now_ms);
 }
 
 /*
@@ -410,7 +430,8 @@ static void ask_for_gateways(struct links_watch *watch)
 		for (unsigned k = 0; k < 2; k++)
 			if (link->up && link->ethernet && gateways[k]->version != 0 &&
 			    neighbours_need_asking(&watch->neighbours, link->ifindex, gateways[k]))
-				(void)links_watch_resolve(watch, i, gateways[k]);
+				(void)neighbours_ask(&watch->neighbours, watch->netlink,
+						     link->ifindex, gateways[k]);
 	}
 }
 
@@ -600,6 +621,11 @@ int links_watch_open(const struct conf *conf, struct links_watch **out)
 	if (!watch)
 		return -ENOMEM;
 	watch->count = conf->egress_count;
+	watch->doubts.fd = solicit_open(conf->interface.mark);
+	if (watch->doubts.fd < 0) {
+		rc = watch->doubts.fd;
+		goto close;
+	}
 	watch->capture_table = conf->interface.table;
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
@@ -635,6 +661,8 @@ void links_watch_close(struct links_watch *watch)
 	if (watch->news)
 		mnl_socket_close(watch->news);
 	netlink_close(watch->netlink);
+	if (watch->doubts.fd >= 0)
+		close(watch->doubts.fd);
 	neighbours_fini(&watch->neighbours);
 	links_destroy(watch->last);
 	free(watch);

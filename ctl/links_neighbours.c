@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -161,19 +162,26 @@ int neighbours_read(struct neighbours *neighbours, struct netlink *netlink)
 	return 0;
 }
 
-/* NTF_USE makes the kernel do as if it had a packet for the address: resolve, or confirm. */
-static int ask(struct netlink *netlink, unsigned ifindex, const struct addr *addr)
+static struct ndmsg *put_neighbour(struct nlmsghdr *message, unsigned ifindex,
+				   const struct addr *addr)
 {
-	struct nlmsghdr *message =
-		netlink_request(netlink, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
 	struct ndmsg *head = mnl_nlmsg_put_extra_header(message, sizeof *head);
 	uint8_t bytes[16];
 
 	head->ndm_family = addr->version == 4 ? AF_INET : AF_INET6;
 	head->ndm_ifindex = (int)ifindex;
-	head->ndm_flags = NTF_USE;
 	addr_to_bytes(addr, bytes);
 	mnl_attr_put(message, NDA_DST, addr->version == 4 ? 4 : 16, bytes);
+	return head;
+}
+
+/* NTF_USE makes the kernel do as if it had a packet for the address: resolve, or confirm. */
+static int ask(struct netlink *netlink, unsigned ifindex, const struct addr *addr)
+{
+	struct nlmsghdr *message =
+		netlink_request(netlink, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+
+	put_neighbour(message, ifindex, addr)->ndm_flags = NTF_USE;
 	return netlink_talk(netlink, message);
 }
 
@@ -195,6 +203,46 @@ int neighbours_ask(struct neighbours *neighbours, struct netlink *netlink, unsig
 	else if (item->state & NUD_STALE)
 		item->state = NUD_DELAY;
 	return 0;
+}
+
+const struct neighbour *neighbours_find_usable(const struct neighbours *neighbours,
+					       unsigned ifindex, const struct addr *addr)
+{
+	const struct neighbour *item = find(neighbours, ifindex, addr);
+
+	return item && is_usable(item) && !(item->state & (NUD_PERMANENT | NUD_NOARP)) ? item
+										       : NULL;
+}
+
+static int take_heard(const struct nlmsghdr *message, void *data)
+{
+	uint64_t *ago_ms = data;
+	struct nda_cacheinfo info;
+	struct nlattr *attribute;
+
+	mnl_attr_for_each(attribute, message, sizeof(struct ndmsg))
+	{
+		if (mnl_attr_get_type(attribute) != NDA_CACHEINFO ||
+		    mnl_attr_get_payload_len(attribute) < sizeof info)
+			continue;
+		memcpy(&info, mnl_attr_get_payload(attribute), sizeof info);
+		*ago_ms = info.ndm_confirmed * UINT64_C(1000) / (uint64_t)sysconf(_SC_CLK_TCK);
+	}
+	return 0;
+}
+
+int neighbours_heard(struct netlink *netlink, unsigned ifindex, const struct addr *addr,
+		     uint64_t *ago_ms)
+{
+	struct nlmsghdr *message = netlink_request(netlink, RTM_GETNEIGH, 0);
+	uint64_t found = UINT64_MAX;
+	int rc;
+
+	put_neighbour(message, ifindex, addr);
+	rc = netlink_get(netlink, message, take_heard, &found);
+	if (rc == 0)
+		*ago_ms = found;
+	return rc;
 }
 
 bool neighbours_need_asking(const struct neighbours *neighbours, unsigned ifindex,

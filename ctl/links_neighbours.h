@@ -46,6 +46,18 @@ bool neighbours_take(struct neighbours *neighbours, const struct nlmsghdr *messa
 int neighbours_ask(struct neighbours *neighbours, struct netlink *netlink, unsigned ifindex,
 		   const struct addr *addr);
 
+/* A neighbour whose link address is known, and not by decree; NULL if it is not. */
+const struct neighbour *neighbours_find_usable(const struct neighbours *neighbours,
+					       unsigned ifindex, const struct addr *addr);
+
+/*
+ * How long ago the kernel last heard a neighbour, to about 10 ms.
+ *
+ * Errors: -ENOENT (it does not know it), or the kernel's
+ */
+int neighbours_heard(struct netlink *netlink, unsigned ifindex, const struct addr *addr,
+		     uint64_t *ago_ms);
+
 /* Whether an address is not known, or known only from long ago, and nobody is asking. */
 bool neighbours_need_asking(const struct neighbours *neighbours, unsigned ifindex,
 			    const struct addr *addr);

@@ -1,7 +1,7 @@
 /*
  * Watches the egress interfaces over netlink - links, addresses, default routes, neighbours - and
- * makes snapshots of them for the workers. It changes nothing in the system, except that
- * links_watch_resolve makes the kernel ask for a neighbour.
+ * makes snapshots of them for the workers. It changes nothing in the system, except that it makes
+ * the kernel ask for neighbours.
  *
  * Threads: all calls from one thread.
  */
@@ -9,6 +9,7 @@
 #define SLUICE_CTL_LINKS_WATCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ctl/conf.h"
 #include "dataplane/links.h"
@@ -48,12 +49,20 @@ int links_watch_process(struct links_watch *watch, bool *changed);
 int links_watch_snapshot(const struct links_watch *watch, struct links **out);
 
 /*
- * Make the kernel resolve a neighbour; the outcome comes as news. Repeated calls are cheap.
+ * Make the kernel resolve a neighbour; the outcome comes as news. One that is known is asked
+ * whether it is still there: see links_doubts.h. Repeated calls are cheap.
  *
  * egress: index in the configuration
  * addr:   on-link, of either family
  * Errors: -ENODEV (interface absent), or the system's
  */
-int links_watch_resolve(struct links_watch *watch, unsigned egress, const struct addr *addr);
+int links_watch_resolve(struct links_watch *watch, unsigned egress, const struct addr *addr,
+			uint64_t now_ms);
+
+/* Ask on where neighbours owe answers. */
+void links_watch_turn(struct links_watch *watch, uint64_t now_ms);
+
+/* How long until links_watch_turn has something to do; -1: nothing. */
+int links_watch_wait_ms(const struct links_watch *watch, uint64_t now_ms);
 
 #endif

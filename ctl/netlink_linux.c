@@ -180,26 +180,40 @@ static void take_message(struct dump *dump, const struct nlmsghdr *message)
 		dump->rc = rc;
 }
 
-int netlink_dump(struct netlink *netlink, struct nlmsghdr *request,
-		 int (*take)(const struct nlmsghdr *message, void *data), void *data)
+static int take_messages(struct dump *dump, const struct nlmsghdr *request)
 {
-	struct dump dump = {netlink, request->nlmsg_seq, take, data, 0, false};
-	int rc;
+	int rc = send_request(dump->netlink, request);
 
-	request->nlmsg_flags |= NLM_F_DUMP;
-	rc = send_request(netlink, request);
 	if (rc != 0)
 		return rc;
-	while (!dump.done) {
-		const struct nlmsghdr *message = (const struct nlmsghdr *)netlink->receive;
-		int left = receive(netlink);
+	while (!dump->done) {
+		const struct nlmsghdr *message = (const struct nlmsghdr *)dump->netlink->receive;
+		int left = receive(dump->netlink);
 
 		if (left < 0)
 			return left;
 		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left))
-			take_message(&dump, message);
+			take_message(dump, message);
 	}
-	return dump.rc;
+	return dump->rc;
+}
+
+int netlink_dump(struct netlink *netlink, struct nlmsghdr *request,
+		 int (*take)(const struct nlmsghdr *message, void *data), void *data)
+{
+	struct dump dump = {netlink, request->nlmsg_seq, take, data, 0, false};
+
+	request->nlmsg_flags |= NLM_F_DUMP;
+	return take_messages(&dump, request);
+}
+
+int netlink_get(struct netlink *netlink, struct nlmsghdr *request,
+		int (*take)(const struct nlmsghdr *message, void *data), void *data)
+{
+	struct dump dump = {netlink, request->nlmsg_seq, take, data, 0, false};
+
+	request->nlmsg_flags |= NLM_F_ACK; /* it ends the answer */
+	return take_messages(&dump, request);
 }
 
 const char *netlink_why(const struct netlink *netlink)

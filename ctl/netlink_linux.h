@@ -56,6 +56,10 @@ int netlink_talk(struct netlink *netlink, struct nlmsghdr *request);
 int netlink_dump(struct netlink *netlink, struct nlmsghdr *request,
 		 int (*take)(const struct nlmsghdr *message, void *data), void *data);
 
+/* The same for one thing: no list. Errors: take's, the kernel's (-ENOENT...) */
+int netlink_get(struct netlink *netlink, struct nlmsghdr *request,
+		int (*take)(const struct nlmsghdr *message, void *data), void *data);
+
 /* The kernel's words on the last refusal, "" when it had none. */
 const char *netlink_why(const struct netlink *netlink);
 

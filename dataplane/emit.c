@@ -45,6 +45,8 @@ static enum reason enqueue(struct worker *w, const struct link *link, unsigned e
 
 	switch (e->ethernet ? link_next_hop(link, dst, &via, buf->next_hop) : LINK_HOP_OK) {
 	case LINK_HOP_OK:
+		if (e->ethernet && progress_sent(&w->progress, egress, &via, w->now_ms, &w->hop))
+			wish_push(w, egress, &via);
 		if (e->out_count == BURST_MAX)
 			queue_flush(w, e);
 		e->out[e->out_count++] = buf;
@@ -170,7 +172,7 @@ enum reason emit_translate(struct worker *w, const struct link *link, unsigned e
 }
 
 enum reason emit_packet(struct worker *w, const struct links *links, unsigned egress,
-			struct packet *p, const struct flow *f)
+			struct packet *p, struct flow *f)
 {
 	const struct link *link = &links->link[egress];
 	struct addr dst = key_dst(&p->key);
@@ -191,9 +193,14 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 	if (reason != REASON_NONE)
 		return reason;
 	emit_clamp_mss(link, p);
+	w->hop = PROGRESS_NONE;
 	if (cut)
-		return enqueue_pieces(w, link, egress, p);
-	return enqueue(w, link, egress, &dst, p->buf, packet_segments(p));
+		reason = enqueue_pieces(w, link, egress, p);
+	else
+		reason = enqueue(w, link, egress, &dst, p->buf, packet_segments(p));
+	if (f)
+		f->hop = w->hop;
+	return reason;
 }
 
 void emit_answer(struct worker *w, const struct links *links, unsigned egress,

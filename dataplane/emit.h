@@ -12,11 +12,11 @@
 /*
  * Translate a packet from the inner side and queue it for its egress, an interface.
  *
- * flow:    it belongs to, or NULL
+ * flow:    it belongs to, or NULL; learns its next hop
  * Returns: REASON_NONE, or why it goes no further; the sender has been told if it must know
  */
 enum reason emit_packet(struct worker *worker, const struct links *links, unsigned egress,
-			struct packet *packet, const struct flow *flow);
+			struct packet *packet, struct flow *flow);
 
 /*
  * Put the egress's address and the flow's port into a packet from the inner side, if the egress

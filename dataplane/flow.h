@@ -49,7 +49,8 @@ struct flow {
 	uint16_t verdict;    /* index into that generation's verdicts */
 	uint16_t egress;
 	uint8_t seen; /* enum flow_seen */
-	uint8_t reserved[3];
+	uint8_t hop;  /* see progress.h */
+	uint8_t reserved[2];
 	uint32_t source; /* whose it is: see source.h; the owner's */
 };
 

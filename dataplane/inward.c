@@ -186,6 +186,7 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 	if (p->first_fragment && lead(w, egress, p, inner) != REASON_NONE)
 		return REASON_FRAGMENT;
 	flow_note_in(w->flows, f, p, packet_segments(p), w->now_ms);
+	progress_heard(&w->progress, f->hop);
 	rewrite_destination(p, inner, inner_port);
 	return REASON_NONE;
 }

@@ -11,6 +11,7 @@
 #include "dataplane/nat.h"
 #include "dataplane/packet.h"
 #include "dataplane/pending.h"
+#include "dataplane/progress.h"
 #include "dataplane/source.h"
 #include "tun/nic.h"
 
@@ -57,7 +58,7 @@ struct pieces {
 	struct buf segment;
 };
 
-/* A neighbour that a worker wants resolved. */
+/* A neighbour that a worker wants resolved, or asked whether it is still there. */
 struct wish {
 	unsigned egress;
 	struct addr via;
@@ -87,6 +88,8 @@ struct worker {
 	struct gather gather_in;
 	struct inbox inbox;
 	struct pending *pending;
+	struct progress progress;
+	uint8_t hop; /* of the packet that was queued last */
 	int wake[2]; /* pipe; wake[1] is the control thread's */
 	int wish_fd; /* the dataplane's pipe: tells it that there are wishes */
 	uint64_t now_ms;
