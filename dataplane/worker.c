@@ -318,6 +318,15 @@ static enum reason pass(struct worker *w, const struct links *links, struct pack
 	return take_hop(w, links, p);
 }
 
+/* Later fragments follow this first one; those that were held for it go on. False: it overlaps. */
+static bool lead(struct worker *w, const struct packet *p, const struct fragment_aim *aim)
+{
+	if (!fragment_note(&w->gather_out.fragments, p, aim, w->now_ms))
+		return false;
+	gather_release(w, &w->gather_out, p, w->index);
+	return true;
+}
+
 /*
  * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
  * Returns the egress; *flow is set for packets that have one.
@@ -383,13 +392,10 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		f = admit(w, table, links, it);
 	if (!f)
 		return 0;
-	if (p->first_fragment) {
-		aim.egress = f->egress;
-		if (!fragment_note(&w->gather_out.fragments, p, &aim, w->now_ms)) {
-			it->reason = REASON_FRAGMENT;
-			return 0;
-		}
-		gather_release(w, &w->gather_out, p, w->index);
+	aim.egress = f->egress;
+	if (p->first_fragment && !lead(w, p, &aim)) {
+		it->reason = REASON_FRAGMENT;
+		return 0;
 	}
 	flow_note_out(w->flows, f, p, packet_segments(p), w->now_ms);
 	*flow = f;
