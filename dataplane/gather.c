@@ -90,13 +90,26 @@ enum reason gather_first(struct worker *w, struct gather *g, const struct packet
 	const struct fragment_aim aim = {.worker = (uint16_t)owner};
 	enum reason reason;
 
-	if (owner == w->index)
+	if (owner == w->index) {
+		if (g->led_count < GATHER_LED_MAX)
+			g->led[g->led_count++] = fragment_key_of(p);
 		return REASON_NONE;
+	}
 	if (!fragment_note(&g->fragments, p, &aim, w->now_ms))
 		return REASON_FRAGMENT;
 	reason = inbox_hand_over(w, owner, p, part_of(way), egress);
 	gather_release(w, g, p, owner);
 	return reason;
+}
+
+static bool is_led(const struct gather *g, const struct packet *p)
+{
+	const struct fragment_key k = fragment_key_of(p);
+
+	for (unsigned i = 0; i < g->led_count; i++)
+		if (memcmp(&g->led[i], &k, sizeof(k)) == 0)
+			return true;
+	return false;
 }
 
 enum reason gather_later(struct worker *w, struct gather *g, const struct packet *p, enum way way,
@@ -105,7 +118,7 @@ enum reason gather_later(struct worker *w, struct gather *g, const struct packet
 	struct fragment_aim aim;
 
 	if (!fragment_find(&g->fragments, p, w->now_ms, &aim))
-		return hold(w, g, p, way, egress);
+		return is_led(g, p) ? REASON_NONE : hold(w, g, p, way, egress);
 	if (aim.worker == w->index)
 		return REASON_NONE;
 	if (!fragment_follow(&g->fragments, p, w->now_ms, &aim))

@@ -21,6 +21,7 @@ enum {
 	GATHER_HELD_MAX = 32,       /* fragments */
 	GATHER_HELD_SOURCE_MAX = 8, /* of one source */
 	GATHER_HELD_MS = 2000,
+	GATHER_LED_MAX = 16, /* datagrams whose first fragment is in the burst in hand */
 };
 
 /* A fragment that waits for the first one of its datagram. */
@@ -34,7 +35,16 @@ struct gather {
 	struct fragments fragments;        /* of this worker's datagrams, and of those that go on */
 	struct held held[GATHER_HELD_MAX]; /* in order of arrival */
 	unsigned held_count;
+	/* Their first fragments come before the others in the burst, but are not noted yet. */
+	struct fragment_key led[GATHER_LED_MAX];
+	unsigned led_count;
 };
+
+/* A burst begins. */
+static inline void gather_begin(struct gather *gather)
+{
+	gather->led_count = 0;
+}
 
 /*
  * Sort a first fragment.

@@ -454,6 +454,7 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 	int error = 0;
 	unsigned n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
 
+	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
@@ -522,6 +523,7 @@ static unsigned serve_inbox(struct worker *w, const struct table *table, const s
 	struct message *got[BURST_MAX];
 	unsigned n = inbox_take(&w->inbox, got, BURST_MAX), out = 0;
 
+	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
 		struct message *m = got[i];
 		struct item *it = &w->items[out];
