@@ -41,6 +41,7 @@ enum {
 	INBOX_SIZE = 256,     /* messages that wait for a worker; power of two */
 	INBOX_MESSAGES = 128, /* of each worker; power of two */
 	INBOX_OUT_MAX = 64,   /* that leave together */
+	INBOX_TAKE_MAX = 64,  /* that are taken together */
 };
 
 /* Where a packet stands on its way. */
@@ -70,7 +71,8 @@ struct inbox {
 	unsigned spare_count;
 	struct message *out[INBOX_OUT_MAX]; /* of this burst */
 	unsigned out_count;
-	_Alignas(RING_LINE) uint64_t asleep; /* [doze-1], [doze-2] */
+	struct message *taken[INBOX_TAKE_MAX]; /* by inbox_take */
+	_Alignas(RING_LINE) uint64_t asleep;   /* [doze-1], [doze-2] */
 };
 
 /* Errors: -ENOMEM leaves nothing behind */
@@ -103,13 +105,14 @@ void inbox_send(struct worker *worker, unsigned to, struct message *message);
 void inbox_flush(struct worker *worker);
 
 /*
- * Take messages out, the oldest first; for each worker in the order in which it sent them.
+ * Take messages out into inbox->taken, the oldest first; for each worker in the order in which it
+ * sent them. From an empty inbox that is one load, of a line that nobody writes.
  *
  * Returns: how many; they must be given back
  */
-static inline unsigned inbox_take(struct inbox *inbox, struct message **out, unsigned n)
+static inline unsigned inbox_take(struct inbox *inbox)
 {
-	return ring_dequeue_burst_as(inbox->in, RING_SINGLE, (void **)out, n);
+	return ring_dequeue_burst_as(inbox->in, RING_SINGLE, (void **)inbox->taken, INBOX_TAKE_MAX);
 }
 
 /* Give messages back to their owners. */
@@ -134,7 +137,7 @@ static inline bool inbox_rouse(uint64_t *asleep);
 
 RING_INLINE uint64_t inbox_exchange(uint64_t *asleep, uint64_t value)
 {
-	uint64_t was = RING_LOAD(asleep, __ATOMIC_RELAXED);
+	uint64_t was = false;
 
 	while (!RING_CAS(asleep, &was, value, __ATOMIC_ACQ_REL))
 		;

@@ -520,12 +520,11 @@ static void take_inward(struct worker *w, const struct table *table, const struc
 
 static unsigned serve_inbox(struct worker *w, const struct table *table, const struct links *links)
 {
-	struct message *got[BURST_MAX];
-	unsigned n = inbox_take(&w->inbox, got, BURST_MAX), out = 0;
+	unsigned n = inbox_take(&w->inbox), out = 0;
 
 	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
-		struct message *m = got[i];
+		struct message *m = w->inbox.taken[i];
 		struct item *it = &w->items[out];
 
 		if (m->home != &w->inbox)
@@ -546,7 +545,7 @@ static unsigned serve_inbox(struct worker *w, const struct table *table, const s
 	}
 	if (n) {
 		flush(w);
-		inbox_give_back(got, n);
+		inbox_give_back(w->inbox.taken, n);
 	}
 	return n;
 }

@@ -22,6 +22,7 @@ enum {
 	WISHES_MAX = 64, /* power of two */
 };
 
+_Static_assert((int)INBOX_TAKE_MAX <= (int)BURST_MAX, "what is taken over is a burst");
 _Static_assert((int)BURST_MAX <= (int)LPM_BURST_MAX, "a burst of packets is a burst of look-ups");
 
 /* The worker's side of an egress. */

@@ -183,11 +183,11 @@ Test(dataplane_fragment, few_are_held)
 	struct bench b;
 
 	bench_open(&b, &(struct bench_options){.mtu = 9000});
-	for (uint16_t id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++)
-		passes(&b, 4, source(4), id, &last);
+	for (unsigned id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++)
+		passes(&b, 4, source(4), (uint16_t)id, &last);
 	cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), GATHER_HELD_SOURCE_MAX);
-	for (uint16_t id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++) {
-		cr_assert(passes(&b, 4, source(4), id, &first));
+	for (unsigned id = 0; id < 2 * GATHER_HELD_SOURCE_MAX; id++) {
+		cr_assert(passes(&b, 4, source(4), (uint16_t)id, &first));
 		cr_expect_eq(bench_take_nic(&b, BENCH_DIRECT), id >= GATHER_HELD_SOURCE_MAX);
 	}
 	for (unsigned i = 0; i < 2 * GATHER_HELD_MAX; i++) {
