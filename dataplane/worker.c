@@ -481,6 +481,7 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 	int error = 0;
 	unsigned n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
 
+	gather_begin(&w->gather_in);
 	for (unsigned i = 0; i < n; i++) {
 		struct packet *p = &w->items[i].packet;
 		enum reason reason = packet_parse(&w->bufs[i], p);

@@ -26,7 +26,10 @@ enum label {
 	V6_QUOTE,
 	V6_QUOTE_PORT,
 	V6_QUOTE_ECHO,
+	V6_FRAGMENT,
+	V6_FRAGMENT_PORT,
 	FOUND, /* A holds the port */
+	ACCEPT,
 	REJECT,
 	LABELS,
 };
@@ -42,6 +45,10 @@ enum {
 	L4_DESTINATION = 2,
 	ECHO_ID = 4,
 	ICMP_LEN = 8, /* then the quoted packet, in both families */
+	FRAGMENT_LEN = 8,
+	FRAGMENT_OFFSET = 2,
+	FRAGMENT_OFFSET_MASK = 0xfff8,
+	FRAGMENT_ID = 4,
 };
 
 /* Until link() has run, jt and jf (k of an unconditional jump) hold labels. */
@@ -190,6 +197,7 @@ static void find_port_v6(struct program *p, uint32_t ip)
 
 	place(p, V6);
 	load8(p, ip + IP6_NEXT_HEADER);
+	jump(p, BPF_JEQ, IPPROTO_FRAGMENT, V6_FRAGMENT, NEXT);
 	switch_protocol(p, IPPROTO_ICMPV6, V6_ICMP, V6_PORT);
 
 	place(p, V6_PORT);
@@ -223,10 +231,32 @@ static void find_port_v6(struct program *p, uint32_t ip)
 	go(p, FOUND);
 }
 
+/* A first fragment by its port; later ones have none. */
+static void accept_fragment_v6(struct program *p, uint32_t ip)
+{
+	const uint32_t fragment = ip + IP6_LEN;
+	const uint32_t l4 = fragment + FRAGMENT_LEN;
+
+	place(p, V6_FRAGMENT);
+	load16(p, fragment + FRAGMENT_OFFSET);
+	jump(p, BPF_JSET, FRAGMENT_OFFSET_MASK, ACCEPT, NEXT);
+	load8(p, fragment);
+	jump(p, BPF_JEQ, IPPROTO_TCP, V6_FRAGMENT_PORT, NEXT);
+	jump(p, BPF_JEQ, IPPROTO_UDP, V6_FRAGMENT_PORT, NEXT);
+	jump(p, BPF_JEQ, IPPROTO_ICMPV6, NEXT, REJECT);
+	load8(p, l4);
+	jump(p, BPF_JEQ, ICMP6_ECHO_REPLY, NEXT, REJECT);
+	load16(p, l4 + ECHO_ID);
+	go(p, FOUND);
+
+	place(p, V6_FRAGMENT_PORT);
+	load16(p, l4 + L4_DESTINATION);
+}
+
 /*
- * Jump to FOUND with the port in A, or to REJECT. Bytes are loaded by plain offsets, not from
- * SKF_NET_OFF on: those loads reach only the linear part of a packet and fail on what a driver
- * left in pages.
+ * Jump to FOUND with the port in A, to V6_FRAGMENT, or to REJECT. Bytes are loaded by plain
+ * offsets, not from SKF_NET_OFF on: those loads reach only the linear part of a packet and fail on
+ * what a driver left in pages.
  */
 static void find_port(struct program *p, uint32_t ip)
 {
@@ -247,9 +277,11 @@ unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link
 	load_meta(&p, SKF_AD_VLAN_TAG); /* the kernel took the tag out of the frame */
 	jump(&p, BPF_JSET, VLAN_ID_MASK, REJECT, NEXT);
 	find_port(&p, link_len);
+	accept_fragment_v6(&p, link_len);
 	place(&p, FOUND);
 	emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
 	jump(&p, BPF_JGE, port_count, REJECT, NEXT);
+	place(&p, ACCEPT);
 	emit(&p, BPF_RET | BPF_K, UINT32_MAX);
 	place(&p, REJECT);
 	emit(&p, BPF_RET | BPF_K, 0);
@@ -263,6 +295,10 @@ unsigned nic_filter_fanout(struct sock_filter out[NIC_FILTER_MAX], uint16_t port
 	struct program p = {.code = out};
 
 	find_port(&p, 0);
+	place(&p, V6_FRAGMENT); /* all of a datagram's meet, by its identification */
+	emit(&p, BPF_LD | BPF_W | BPF_ABS, IP6_LEN + FRAGMENT_ID);
+	emit(&p, BPF_ALU | BPF_MOD | BPF_K, queues);
+	emit(&p, BPF_RET | BPF_A, 0);
 	place(&p, FOUND);
 	emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
 	jump(&p, BPF_JGE, slice * queues, REJECT, NEXT);

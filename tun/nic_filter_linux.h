@@ -17,7 +17,8 @@ enum {
  * Build the filter of one socket. It accepts whole what was sent to this host, carries no VLAN
  * number, and has its port in the range: the destination port of TCP and UDP, the identifier of
  * an echo reply, the source port or echo identifier that an ICMP error quotes. IPv4 options are
- * understood; later fragments and IPv6 extension headers are not accepted.
+ * understood; later IPv4 fragments are not accepted, and of IPv6 extension headers only that of a
+ * fragment: a first one by its port, a later one whatever it belongs to.
  *
  * link_len:    bytes before the IP header in what the socket sees: 14 on Ethernet, else 0
  * port_first:  host byte order
@@ -29,7 +30,8 @@ unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link
 
 /*
  * Build the program of a fan-out group: (port - port_first) / slice, and 0 for all that no
- * queue's filter accepts. It runs on incoming packets, which start with the IP header there.
+ * queue's filter accepts; a fragment of IPv6 goes by its identification. It runs on incoming
+ * packets, which start with the IP header there.
  *
  * slice:   ports a queue, not 0
  * Returns: number of instructions

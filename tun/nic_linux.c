@@ -138,14 +138,13 @@ static void set_buffer(int fd, int force, int ordinary)
 		set_option(fd, SOL_SOCKET, ordinary, SOCKET_BUFFER);
 }
 
-static int attach_filter(const struct nic *nic, int fd, unsigned index)
+static int attach_filter(const struct nic *nic, int fd, uint16_t port_first, unsigned port_count)
 {
-	const struct nic_options *o = &nic->options;
 	struct sock_filter code[NIC_FILTER_MAX];
 	struct sock_fprog program = {.filter = code};
 
-	program.len = (unsigned short)nic_filter_accept(
-		code, nic->link_len, (uint16_t)(o->port_first + index * o->slice), o->slice);
+	program.len =
+		(unsigned short)nic_filter_accept(code, nic->link_len, port_first, port_count);
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
 		return -errno;
 	return 0;
@@ -196,14 +195,19 @@ static int set_up_sending(const struct nic *nic, int fd)
 	return rc;
 }
 
+/*
+ * A socket that is bound and not yet in the group gets all packets: until it is, its own ports
+ * alone. After that every port of the nic, since a fragment comes by its identification.
+ */
 static int bind_socket(struct nic *nic, int fd, unsigned index)
 {
-	const bool receives = nic->options.slice > 0;
+	const struct nic_options *o = &nic->options;
+	const bool receives = o->slice > 0;
 	struct sockaddr_ll address = link_address(nic, receives ? ETH_P_ALL : 0);
 	int rc = set_up_sending(nic, fd);
 
 	if (rc == 0 && receives)
-		rc = attach_filter(nic, fd, index);
+		rc = attach_filter(nic, fd, (uint16_t)(o->port_first + index * o->slice), o->slice);
 	if (rc < 0)
 		return rc;
 	if (receives)
@@ -213,8 +217,12 @@ static int bind_socket(struct nic *nic, int fd, unsigned index)
 	if (!receives)
 		return 0;
 	if (index == 0)
-		return make_fanout(nic, fd);
-	return set_option(fd, SOL_PACKET, PACKET_FANOUT, (int)nic->fanout);
+		rc = make_fanout(nic, fd);
+	else
+		rc = set_option(fd, SOL_PACKET, PACKET_FANOUT, (int)nic->fanout);
+	if (rc == 0)
+		rc = attach_filter(nic, fd, o->port_first, o->queues * o->slice);
+	return rc;
 }
 
 /* What stays the same in every message. */

@@ -23,6 +23,7 @@ static bool is_known(uint16_t code)
 	case BPF_ALU | BPF_ADD | BPF_X:
 	case BPF_ALU | BPF_SUB | BPF_K:
 	case BPF_ALU | BPF_DIV | BPF_K:
+	case BPF_ALU | BPF_MOD | BPF_K:
 	case BPF_ALU | BPF_AND | BPF_K:
 	case BPF_ALU | BPF_LSH | BPF_K:
 	case BPF_MISC | BPF_TAX:
@@ -48,7 +49,9 @@ bool bpf_is_valid(const struct sock_filter *code, unsigned count)
 
 		if (!is_known(f->code))
 			return false;
-		if (f->code == (BPF_ALU | BPF_DIV | BPF_K) && f->k == 0)
+		if ((f->code == (BPF_ALU | BPF_DIV | BPF_K) ||
+		     f->code == (BPF_ALU | BPF_MOD | BPF_K)) &&
+		    f->k == 0)
 			return false;
 		if (f->code == BPF_ST && f->k >= BPF_MEMWORDS)
 			return false;
@@ -126,6 +129,9 @@ static void step(struct machine *m, const struct sock_filter *f)
 		break;
 	case BPF_ALU | BPF_DIV | BPF_K:
 		m->a /= f->k;
+		break;
+	case BPF_ALU | BPF_MOD | BPF_K:
+		m->a %= f->k;
 		break;
 	case BPF_ALU | BPF_AND | BPF_K:
 		m->a &= f->k;

@@ -101,6 +101,10 @@ def drops(sluice):
     return {d["reason"]: d["value"] for d in sluice.json("stats")["drops"] if d["value"]}
 
 
+def counter(sluice, name):
+    return next(c["value"] for c in sluice.json("stats")["counters"] if c["name"] == name)
+
+
 def wait_for(function, seconds=5):
     """Until it is true; else what it last said."""
     end = time.monotonic() + seconds
@@ -653,11 +657,16 @@ def test_large_datagrams(net, size):
         small.gw.python(ping, address, size=size)
 
 
-@pytest.mark.xfail(strict=True, reason="IPv6 fragments from outside are not translated")
-def test_large_datagrams_ipv6(net):
+@pytest.mark.parametrize("queues", [1, 4])
+def test_large_datagrams_ipv6(net, queues):
+    """Fragments of both directions find the worker of their flow, whichever they come to."""
     small = Small(net)
-    small.start()
-    small.client.python(udp_ask, LISTED6, payload=os.urandom(4000), timeout=1)
+    sluice = small.start(conf=CONF.format(f"Queues = {queues}"))
+    for size in (1453, 4000, 4000, 60000):
+        small.client.python(udp_ask, LISTED6, payload=os.urandom(size), timeout=1)
+        small.client.python(ping, LISTED6, size=size)
+    assert bool(counter(sluice, "handed_over")) == (queues > 1)
+    assert not {"fragment", "inbox_full", "unsolicited"} & set(drops(sluice))
 
 
 @pytest.mark.parametrize("queues", [1, 4])

@@ -284,6 +284,55 @@ Test(tun_nic_filter, only_packets_to_this_host)
 	}
 }
 
+/* All of a datagram go to one queue, by its identification; each socket of a group takes them. */
+Test(tun_nic_filter, fragments_of_ipv6)
+{
+	static const struct {
+		const char *name;
+		uint8_t proto, icmp_type;
+		unsigned from;
+		bool by_port; /* else accepted whatever it is */
+		bool accepted;
+	} cases[] = {
+		{"first of UDP", UDP, 0, 0, true, true},
+		{"first of TCP", TCP, 0, 0, true, true},
+		{"first of an echo reply", ICMP6, 129, 0, true, true},
+		{"first of an echo request", ICMP6, 128, 0, true, false},
+		{"first of another protocol", 47, 0, 0, true, false},
+		{"later", UDP, 0, 64, false, true},
+		{"later of another protocol", 47, 0, 64, false, true},
+	};
+	struct program wide, fanout;
+	unsigned used = 0;
+
+	wide.count = nic_filter_accept(wide.code, 0, FIRST, QUEUES * SLICE);
+	fanout.count = nic_filter_fanout(fanout.code, FIRST, SLICE, QUEUES);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t p = 0; p < sizeof(ports) / sizeof(ports[0]); p++) {
+			struct layout layout = {.outer = {.version = 6,
+							  .proto = cases[i].proto,
+							  .icmp_type = cases[i].icmp_type,
+							  .payload = 256,
+							  .id = (uint16_t)(1000 + p),
+							  .fragment = true,
+							  .fragment_from = cases[i].from,
+							  .fragment_size = 64}};
+			struct bpf_packet packet = build(&layout, ports[p].port);
+			bool want =
+				cases[i].accepted && (!cases[i].by_port || ports[p].queue != NONE);
+			uint32_t queue = bpf_run(fanout.code, fanout.count, &packet);
+
+			cr_expect_eq(bpf_run(wide.code, wide.count, &packet) != 0, want,
+				     "%s, port %u: expected %d", cases[i].name, ports[p].port,
+				     want);
+			cr_expect_eq(queue, (1000 + p) % QUEUES, "%s, number %zu: queue %u",
+				     cases[i].name, 1000 + p, queue);
+			used |= 1U << queue;
+		}
+	}
+	cr_expect_eq(used, (1U << QUEUES) - 1, "all queues have some");
+}
+
 /* A packet cut anywhere before its port must not be accepted, nor read beyond its end. */
 Test(tun_nic_filter, cut_packets)
 {
