@@ -413,6 +413,33 @@ Test(dataplane_nat_rfc, rfc4787_req13_too_long)
 	bench_close(&b);
 }
 
+Test(dataplane_nat_rfc, rfc4787_req14_out_of_order)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct packets_spec spec = spec_of(PROTO_UDP, v6), answer;
+		struct bench b;
+
+		bench_open(&b, &defaults);
+		out(&b, &spec);
+		answer = bench_answer(&b, 0);
+		spec.fragment = answer.fragment = true;
+		spec.payload = answer.payload = 1192;
+		for (unsigned from = 800; from <= 800; from -= 400) {
+			spec.fragment_from = answer.fragment_from = from;
+			spec.fragment_size = answer.fragment_size = 400;
+			bench_send(&b, &spec);
+			cr_expect_eq(bench_take_nic(&b, BENCH_DIRECT), from == 0);
+			bench_receive(&b, BENCH_DIRECT, &answer);
+			cr_expect_eq(bench_take_tun(&b), from == 0);
+		}
+		for (unsigned from = 800; from >= 400; from -= 400) {
+			cr_assert(bench_take_nic(&b, BENCH_DIRECT) && bench_take_tun(&b));
+			cr_expect_eq(b.packet.fragment_offset, from);
+		}
+		bench_close(&b);
+	}
+}
+
 /* ---- ICMP ---- */
 
 /* An error from a router about what left last, quoting so much of it; 0: whole. */

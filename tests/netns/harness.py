@@ -280,13 +280,15 @@ class Sluice:
     conf:  text of its configuration; relative names of lists are in the folder of `files`
     args:  words after "run", instead of a configuration
     files: name -> text, written before it starts
+    bpf:   whether it may load BPF programs
     """
 
-    def __init__(self, ns, conf=None, args=None, files=None, wait=True):
+    def __init__(self, ns, conf=None, args=None, files=None, wait=True, bpf=True):
         self.program = sluice_program()
         assert self.program, "no sluice: build it, or set SLUICE"
         self.ns = ns
         self.name = f"{ns.name}/sluice"
+        self.within = [] if bpf else ["setpriv", "--bounding-set", "-sys_admin,-cap_39"]
         self.folder = ns.net.path(f"sluice{len(ns.net.sluices)}")
         os.mkdir(self.folder)
         self.socket = os.path.join(self.folder, "s.sock")
@@ -311,7 +313,8 @@ class Sluice:
     def start(self, wait=True):
         """Start it (again); with wait, RuntimeError unless it answers."""
         with open(self.file("log"), "ab") as log:
-            self.process = self.ns.popen([self.program, "-S", self.socket, "run", *self.args],
+            command = [*self.within, self.program, "-S", self.socket, "run", *self.args]
+            self.process = self.ns.popen(command,
                                          stdin=subprocess.DEVNULL, stdout=log,
                                          stderr=subprocess.STDOUT, cwd=self.folder)
         deadline = time.monotonic() + START_S

@@ -98,9 +98,19 @@ def test_interface_without_ethernet(l3_gateway, queues):
     use_both_sides(l3_gateway)
 
 
-def test_many_at_once(gateway):
-    """200 sessions to both sides over 4 queues stay themselves."""
-    sluice = start(gateway, queues=4)
+def handed_over(sluice):
+    return sum(q["handed_over"] for q in sluice.json("queue", "show")["queues"])
+
+
+@pytest.mark.parametrize("bpf", [True, False])
+def test_many_at_once(gateway, bpf):
+    """200 sessions to both sides over 4 queues stay themselves.
+
+    The kernel brings each to its worker, both ways; without steering workers hand over.
+    """
+    sluice = Sluice(gateway.gw, conf(queues=4), files=FILES, bpf=bpf)
+    steering = sluice.json("status")["steering"]
+    assert bpf or steering == "flow"
     sessions = [gateway.client.python(TcpSession, address)
                 for _ in range(50) for address in (LISTED4, LISTED6, OTHER4, OTHER6)]
     assert len({(s.seen.side, s.seen.peer, s.seen.port) for s in sessions}) == len(sessions)
@@ -110,6 +120,10 @@ def test_many_at_once(gateway):
     flows = sluice.json("flow", "show", "limit", "1000")["flows"]
     assert len([f for f in flows if f["proto"] == "tcp"]) == len(sessions)
     assert len({f["queue"] for f in flows}) > 1, "one queue did all the work"
+    sources = {gateway.client.python(udp_ask, f"198.51.100.{i}", source=("10.1.0.2", 4567)).port
+               for i in range(1, 9)}
+    assert len(sources) == 1, "one port outside for one inside"
+    assert bool(handed_over(sluice)) == (steering == "flow")
     for s in sessions:
         s.close()
 
