@@ -11,8 +11,10 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "perf/load_measure.h"
 #include "perf/load_report.h"
 #include "perf/load_run.h"
+#include "perf/load_scatter.h"
 #include "perf/netns.h"
 #include "perf/pace.h"
 #include "perf/perf.h"
@@ -24,47 +26,45 @@ enum {
 	PREFIXES_DEFAULT = 100000,
 	RELOADS_DEFAULT = 10,
 	QUEUES_DEFAULT_MAX = 4,
+	FLAP_RATE_MAX = 4,                 /* a second; a link is down for a tenth */
 	RELOADS_MAX = 1 << 20,             /* in a run */
 	GENERATIONS_MAX = 4 * RELOADS_MAX, /* in all */
-	WARM_UP_TRIES = 20,
-	WARM_UP_MS = 100,
-	WARM_UP_RATE = 2000,
-	SEARCH_FROM = 20000,
-	SEARCH_TO = 2000000,
-	SEARCH_MS = 300,
-	SEARCH_STEPS = 6,
-	CONFIRM_MS = 2000,
-	CONFIRM_TIMES = 10,
-	OVERLOAD_RUNS = 3,
-	OVERLOAD_MS = 2000,
+	LOAD_NAME_MAX = 16,
 };
 
 struct load_options {
 	bool json;
-	double rate; /* 0: find it */
+	double rate;  /* 0: find it */
+	double share; /* per cent of what was found; 0: 90, 50 and twice as much */
 	unsigned flows;
 	double seconds;
 	double reload_rate;
+	unsigned reloads; /* 0: as many as the seconds hold */
 	unsigned prefixes;
 	const char *table;
 	unsigned size;
-	unsigned flaps;
+	double flap_rate;
 	unsigned queues[LOAD_QUEUES_MAX];
 	unsigned queue_count;
 	bool edits;
+	bool cache;
+	bool tcp;
 	enum load_fault fault;
 };
 
-static const char *const fault_names[] = {"none", "lose", "duplicate", "reorder", "misroute"};
+static const char *const fault_names[] = {"none",    "lose",     "duplicate",
+					  "reorder", "misroute", "scatter"};
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sluice-perf load [--json] [--rate N] [--flows N] [--seconds N] "
-			"[--size BYTES]\n"
-			"                        [--prefixes N | --table FILE] [--reload-rate N] "
+	fprintf(stderr, "usage: sluice-perf load [--json] [--rate N|auto[:P%%] | --tcp] "
+			"[--flows N] [--size BYTES]\n"
+			"                        [--prefixes N | --table FILE] [--cache] "
 			"[--edits]\n"
-			"                        [--flap N] [--queues N[,N...]]\n"
-			"                        [--fault lose|duplicate|reorder|misroute]\n");
+			"                        [--seconds N | --reloads N] [--reload-rate N]\n"
+			"                        [--flap-rate N] [--queues N[,N...]]\n"
+			"                        [--fault lose|duplicate|reorder|misroute|"
+			"scatter]\n");
 	return -EINVAL;
 }
 
@@ -94,6 +94,25 @@ static int take_fault(const char *text, struct load_options *o)
 	return usage();
 }
 
+/* N, or what is to be found: auto, auto:P% */
+static int take_rate(const char *text, struct load_options *o)
+{
+	static const char word[] = "auto";
+	char *end;
+
+	if (strcmp(text, word) == 0) {
+		o->rate = o->share = 0;
+		return 0;
+	}
+	if (strncmp(text, "auto:", sizeof(word)) == 0) {
+		o->rate = 0;
+		o->share = strtod(text + sizeof(word), &end);
+		return o->share > 0 && o->share <= 1000 && strcmp(end, "%") == 0 ? 0 : usage();
+	}
+	o->rate = strtod(text, NULL);
+	return o->rate >= 1 && o->rate <= LOAD_RATE_MAX ? 0 : usage();
+}
+
 static int take_option(int c, struct load_options *o)
 {
 	switch (c) {
@@ -101,8 +120,7 @@ static int take_option(int c, struct load_options *o)
 		o->json = true;
 		return 0;
 	case 'r':
-		o->rate = strtod(optarg, NULL);
-		return o->rate >= 1 && o->rate <= SEARCH_TO ? 0 : usage();
+		return take_rate(optarg, o);
 	case 'f':
 		o->flows = (unsigned)strtoul(optarg, NULL, 10);
 		return o->flows >= LOAD_CLASSES && o->flows <= LOAD_FLOWS_MAX ? 0 : usage();
@@ -122,12 +140,21 @@ static int take_option(int c, struct load_options *o)
 		o->size = (unsigned)strtoul(optarg, NULL, 10);
 		return o->size >= LOAD_SIZE_MIN && o->size <= LOAD_SIZE_MAX ? 0 : usage();
 	case 'd':
-		o->flaps = (unsigned)strtoul(optarg, NULL, 10);
-		return o->flaps <= LOAD_FLAPS_MAX ? 0 : usage();
+		o->flap_rate = strtod(optarg, NULL);
+		return o->flap_rate > 0 && o->flap_rate <= FLAP_RATE_MAX ? 0 : usage();
+	case 'n':
+		o->reloads = (unsigned)strtoul(optarg, NULL, 10);
+		return o->reloads >= 1 && o->reloads <= RELOADS_MAX ? 0 : usage();
 	case 'q':
 		return take_queues(optarg, o);
 	case 'e':
 		o->edits = true;
+		return 0;
+	case 'c':
+		o->cache = true;
+		return 0;
+	case 'T':
+		o->tcp = true;
 		return 0;
 	case 'x':
 		return take_fault(optarg, o);
@@ -147,7 +174,10 @@ static int take_options(int argc, char **argv, struct load_options *o)
 		{"prefixes", required_argument, NULL, 'p'},
 		{"table", required_argument, NULL, 't'},
 		{"size", required_argument, NULL, 'b'},
-		{"flap", required_argument, NULL, 'd'},
+		{"reloads", required_argument, NULL, 'n'},
+		{"cache", no_argument, NULL, 'c'},
+		{"tcp", no_argument, NULL, 'T'},
+		{"flap-rate", required_argument, NULL, 'd'},
 		{"queues", required_argument, NULL, 'q'},
 		{"edits", no_argument, NULL, 'e'},
 		{"fault", required_argument, NULL, 'x'},
@@ -181,6 +211,16 @@ static int make_dir(char dir[LOAD_DIR_MAX])
 	return 0;
 }
 
+/* One that polls a core of its own, where lists and sink have another; else one on each core. */
+static void place_senders(struct load_send *s, unsigned queues)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	s->polls = cores > (long)queues + 1;
+	s->urgent = !s->polls;
+	s->senders = s->polls ? 1 : cores < LOAD_SENDERS_MAX ? (unsigned)cores : LOAD_SENDERS_MAX;
+}
+
 static int set_up(struct load_bench *b, const struct load_options *o, char dir[LOAD_DIR_MAX])
 {
 	int rc;
@@ -203,10 +243,12 @@ static int set_up(struct load_bench *b, const struct load_options *o, char dir[L
 		rc = load_timeline_init(&b->timeline, GENERATIONS_MAX);
 	if (rc == 0)
 		rc = load_net_init(&b->net, dir);
+	b->net.cache = o->cache;
 	if (rc == 0)
 		rc = load_sink_init(&b->sink, &b->net, b->addrs);
 	if (rc == 0)
 		rc = load_send_init(&b->send, &b->net, o->flows, b->addrs, o->size, &b->timeline);
+	place_senders(&b->send, o->queues[0]);
 	b->change =
 		(struct load_change){.net = &b->net, .lists = &b->lists, .timeline = &b->timeline};
 	return rc == 0 ? load_change_start(&b->change, o->queues[0]) : rc;
@@ -227,155 +269,41 @@ static void tear_down(struct load_bench *b, const char *dir)
 	}
 }
 
-/* Until flows are set up and neighbours known. */
-static int warm_up(struct load_bench *b)
-{
-	static const struct load_change_plan nothing;
-	struct load_outcome *o = malloc(sizeof(*o));
-	int rc = o ? -ETIMEDOUT : -ENOMEM;
-
-	for (unsigned i = 0; rc == -ETIMEDOUT && i < WARM_UP_TRIES; i++) {
-		rc = load_run(b, WARM_UP_RATE + b->flows * 10, WARM_UP_MS, &nothing, o);
-		if (rc == 0 && o->losses.lost > 0)
-			rc = -ETIMEDOUT;
-	}
-	free(o);
-	return rc;
-}
-
-/* Whether a rate is carried without any loss in one of two runs; somebody else's work is forgiven.
- */
-static int carries(struct load_bench *b, double rate, unsigned ms, bool *yes)
-{
-	static const struct load_change_plan nothing;
-	struct load_outcome *o = malloc(sizeof(*o));
-	int rc = o ? 0 : -ENOMEM;
-
-	*yes = false;
-	for (unsigned i = 0; rc == 0 && !*yes && i < 2; i++) {
-		rc = load_run(b, rate, ms, &nothing, o);
-		*yes = rc == 0 && o->sent == o->offered && load_outcome_clean(o);
-	}
-	free(o);
-	return rc;
-}
-
-/* Doubles until something is lost, halves the interval, and then holds it for longer. */
-static int find_rate(struct load_bench *b, double *rate)
-{
-	double low = 0, high = SEARCH_FROM;
-	bool yes = true;
-	int rc = 0;
-
-	while (rc == 0 && yes && high <= SEARCH_TO) {
-		rc = carries(b, high, SEARCH_MS, &yes);
-		if (rc == 0 && yes) {
-			low = high;
-			high *= 2;
-		}
-	}
-	for (unsigned i = 0; rc == 0 && i < SEARCH_STEPS; i++) {
-		double middle = (low + high) / 2;
-
-		rc = carries(b, middle, SEARCH_MS, &yes);
-		if (yes)
-			low = middle;
-		else
-			high = middle;
-	}
-	yes = false;
-	for (unsigned i = 0; rc == 0 && !yes && i < CONFIRM_TIMES; i++) {
-		rc = carries(b, low, CONFIRM_MS, &yes);
-		if (!yes)
-			low *= 0.9;
-	}
-	*rate = low;
-	return rc;
-}
-
-static struct load_change_plan plan_of(const struct load_options *o)
-{
-	return (struct load_change_plan){.reload_rate = o->reload_rate,
-					 .flaps = o->flaps,
-					 .queues = o->queues,
-					 .queue_count = o->queue_count};
-}
-
-/* The same load without changes and with them. */
-static int measure(struct load_bench *b, const struct load_options *o, const char *load,
-		   double rate, bool *clean)
-{
-	static const struct load_change_plan nothing;
-	const struct load_change_plan plan = plan_of(o);
-	const char *kind = o->edits ? "edits" : "reloads";
-	struct load_outcome *quiet = malloc(sizeof(*quiet)), *busy = malloc(sizeof(*busy));
-	uint64_t ms = (uint64_t)(o->seconds * 1000);
-	int rc = quiet && busy ? 0 : -ENOMEM;
-
-	if (rc == 0)
-		rc = load_run(b, rate, ms, &nothing, quiet);
-	if (rc == 0) {
-		load_report_run(o->json, load, "quiet", quiet, NULL);
-		rc = load_run(b, rate, ms, &plan, busy);
-	}
-	if (rc == 0) {
-		load_report_run(o->json, load, kind, busy, quiet);
-		*clean &= load_outcome_clean(quiet) && load_outcome_clean(busy);
-	}
-	/* As the next run expects it. */
-	if (rc == 0 && o->queue_count > 1) {
-		load_net_stop(&b->net);
-		rc = load_change_start(&b->change, o->queues[0]);
-		if (rc == 0)
-			rc = warm_up(b);
-	}
-	free(quiet);
-	free(busy);
-	return rc;
-}
-
-/* What is delivered of twice the rate, without changes and with them, by turns. */
-static int measure_overload(struct load_bench *b, const struct load_options *o, double rate)
-{
-	const struct load_change_plan plans[2] = {{0}, {.reload_rate = o->reload_rate}};
-	struct samples delivered[2] = {0};
-	struct load_outcome *out = malloc(sizeof(*out));
-	int rc = out ? 0 : -ENOMEM;
-	double quiet;
-
-	for (unsigned i = 0; rc == 0 && i < 2 * OVERLOAD_RUNS; i++) {
-		rc = load_run(b, 2 * rate, OVERLOAD_MS, &plans[i % 2], out);
-		if (rc == 0)
-			samples_add(&delivered[i % 2], (double)out->received * 1000 / OVERLOAD_MS);
-	}
-	free(out);
-	quiet = samples_median(&delivered[0]);
-	if (rc == 0)
-		load_report_rate(o->json, o->edits ? "overload edits" : "overload reloads",
-				 samples_median(&delivered[1]), &quiet);
-	return rc;
-}
-
 static int run_all(struct load_bench *b, const struct load_options *o, bool *clean)
 {
+	const struct load_measure how = {
+		.json = o->json,
+		.kind = o->edits ? "edits" : "reloads",
+		.seconds = o->seconds,
+		.reloads = o->reloads,
+		.changes = {.reload_rate = o->reload_rate,
+			    .flap_rate = o->flap_rate,
+			    .queues = o->queues,
+			    .queue_count = o->queue_count},
+	};
+	static const double shares[] = {90, 50};
+	char load[LOAD_NAME_MAX] = "given";
 	double rate = o->rate;
-	int rc;
+	int rc = 0;
 
+	if (o->tcp)
+		return load_measure_tcp(b, &how);
 	if (rate > 0) {
 		load_report_head(o->json);
-		return measure(b, o, "given", rate, clean);
+		return load_measure_changes(b, &how, load, rate, clean);
 	}
-	rc = find_rate(b, &rate);
-	if (rc == 0 && rate < 1)
-		rc = -EIO;
+	rc = load_measure_rate(b, &rate);
 	if (rc < 0)
 		return rc;
-	load_report_rate(o->json, "rate", rate, NULL);
+	load_report_rate(o->json, "rate", rate);
 	load_report_head(o->json);
-	rc = measure(b, o, "90", 0.9 * rate, clean);
-	if (rc == 0)
-		rc = measure(b, o, "50", 0.5 * rate, clean);
-	return rc == 0 ? measure_overload(b, o, rate) : rc;
+	for (unsigned i = 0; rc == 0 && i < (o->share > 0 ? 1 : 2); i++) {
+		double share = o->share > 0 ? o->share : shares[i];
+
+		snprintf(load, sizeof(load), "%.4g", share);
+		rc = load_measure_changes(b, &how, load, rate * share / 100, clean);
+	}
+	return rc == 0 ? load_measure_overload(b, &how, rate) : rc;
 }
 
 static unsigned queues_default(long cores)
@@ -413,13 +341,15 @@ int perf_load(int argc, char **argv)
 		return 1;
 	rc = set_up(&b, &o, dir);
 	if (rc == 0)
-		rc = warm_up(&b);
+		rc = load_measure_warm_up(&b);
 	if (rc == 0) {
 		report_table(&o, &b.lists);
 		b.send.fault = o.fault;
-		b.send.polls = cores > (long)o.queues[0] + 1; /* one more for lists and sink */
-		rc = run_all(&b, &o, &clean);
+		if (o.fault == LOAD_FAULT_SCATTER)
+			rc = load_scatter(b.net.daemon);
 	}
+	if (rc == 0)
+		rc = run_all(&b, &o, &clean);
 	if (rc != 0)
 		fprintf(stderr, "sluice-perf load: %s%s\n",
 			rc < 0 ? strerror(-rc) : "a command failed",

@@ -140,11 +140,11 @@ int load_change_run(struct load_change *c, const struct load_change_plan *p, uin
 {
 	const double length = (double)(end_ns - start_ns);
 	const double reload_gap = p->reload_rate > 0 ? 1e9 / p->reload_rate : 0;
-	const uint64_t flap_gap = p->flaps ? (uint64_t)(length / p->flaps) : 0;
+	const uint64_t flap_gap = p->flap_rate > 0 ? (uint64_t)(1e9 / p->flap_rate) : 0;
 	const uint64_t restart_gap = p->queue_count ? (uint64_t)(length / p->queue_count) : 0;
 	struct agenda a = {
 		.reload_ns = p->reload_rate > 0 ? start_ns + (uint64_t)(reload_gap / 2) : NEVER,
-		.flap_ns = p->flaps ? start_ns + flap_gap / 2 : NEVER,
+		.flap_ns = p->flap_rate > 0 ? start_ns + flap_gap / 2 : NEVER,
 		.restart_ns = p->queue_count > 1 ? start_ns + restart_gap : NEVER,
 	};
 	int rc = 0;
@@ -160,7 +160,10 @@ int load_change_run(struct load_change *c, const struct load_change_plan *p, uin
 			a.restart_ns = a.restarts + 1 < p->queue_count ? due + restart_gap : NEVER;
 		} else if (due == a.flap_ns) {
 			rc = flap(c, &a, flap_gap);
+			if (!a.down && c->outage_count == LOAD_OUTAGES_MAX - LOAD_QUEUES_MAX)
+				a.flap_ns = NEVER; /* no room for more */
 		} else {
+			c->times.overdue += pace_now_ns() >= end_ns;
 			rc = reload(c);
 			a.reloads++;
 			a.reload_ns = start_ns + (uint64_t)((a.reloads + 0.5) * reload_gap);

@@ -22,6 +22,7 @@ struct load_change_times {
 	struct latency parsed;
 	struct latency built;     /* or edited */
 	struct latency published; /* from the store to the last reader */
+	uint64_t overdue;         /* reloads that were asked for when the traffic had ended */
 };
 
 struct load_change {
@@ -39,7 +40,7 @@ struct load_change {
 /* How often, in a run; evenly spread. */
 struct load_change_plan {
 	double reload_rate; /* a second */
-	unsigned flaps;     /* a link goes down and up again, the sides in turn */
+	double flap_rate;   /* a link goes down and up again, the sides in turn */
 	const unsigned *queues;
 	unsigned queue_count; /* the daemon is restarted with each number but the first */
 };

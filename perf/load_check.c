@@ -93,6 +93,12 @@ void load_bits_set(struct load_bits *b, uint64_t index)
 	b->words[index / WORD_BITS] |= UINT64_C(1) << index % WORD_BITS;
 }
 
+void load_bits_merge(struct load_bits *to, const struct load_bits *from)
+{
+	for (uint64_t i = 0; i < to->count / WORD_BITS + 1; i++)
+		to->words[i] |= from->words[i];
+}
+
 uint64_t load_plan_due_ns(const struct load_plan *p, uint64_t index)
 {
 	return p->start_ns + (uint64_t)((double)index * p->gap_ns);

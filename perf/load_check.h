@@ -85,6 +85,9 @@ void load_bits_fini(struct load_bits *bits);
 bool load_bits_get(const struct load_bits *bits, uint64_t index);
 void load_bits_set(struct load_bits *bits, uint64_t index);
 
+/* Set what is set in another of the same count. */
+void load_bits_merge(struct load_bits *to, const struct load_bits *from);
+
 /* A run as it was planned; packet i is of flow i % flows and due at start_ns + i * gap_ns. */
 struct load_plan {
 	uint32_t run; /* random */

@@ -103,8 +103,8 @@ static int write_conf(const struct load_net *n, unsigned queues, const char *pat
 	fprintf(f,
 		"[Interface]\nName = sluice0\nAddress = 10.66.0.1/24\nQueues = %u\n"
 		"Capture = forward\nFrom = lan0\nMTU = 1500\n"
-		"[Egress nowhere]\nType = drop\n[Default]\nEgress = nowhere\n",
-		queues);
+		"Cache = %s%s\n[Egress nowhere]\nType = drop\n[Default]\nEgress = nowhere\n",
+		queues, n->cache ? n->dir : "no", n->cache ? "/cache" : "");
 	for (unsigned side = 0; side < LOAD_SIDES; side++) {
 		const char *name = side == LOAD_LEFT ? "left" : "right";
 

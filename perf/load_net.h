@@ -35,7 +35,8 @@ struct load_net {
 	uint8_t gateway_mac[6]; /* as the client sees it */
 	int client_ifindex;
 	int sink_ifindex[LOAD_SIDES];
-	const char *dir;               /* with the lists; conf and socket are put there */
+	const char *dir;               /* with the lists; conf, socket and cache are put there */
+	bool cache;                    /* the daemon keeps parsed lists */
 	char socket[LOAD_DIR_MAX + 8]; /* control socket of the daemon */
 };
 

@@ -22,9 +22,9 @@ enum { QUANTILES = sizeof(quantiles) / sizeof(quantiles[0]) };
 void load_report_head(bool json)
 {
 	if (!json)
-		printf("\n%-15s %8s %9s %5s %5s %5s %5s %8s  %8s %8s %8s %8s %8s %8s\n", "load",
-		       "a second", "sent", "lost", "dupl", "reord", "misrt", "blocked", "p50 us",
-		       "p90", "p99", "p99.9", "p99.99", "max");
+		printf("\n%-15s %8s %9s %5s %5s %5s %5s %8s  %8s %8s %8s %8s %8s %8s %5s %5s\n",
+		       "load", "a second", "sent", "lost", "dupl", "reord", "misrt", "blocked",
+		       "p50 us", "p90", "p99", "p99.9", "p99.99", "max", "other", "steal");
 }
 
 /* Time for which nothing got through, had all the losses been in one piece. */
@@ -64,6 +64,8 @@ static void print_json(const char *load, const char *kind, const struct load_out
 
 		report_value(load, kind, quantiles[i].name, "us", value, quiet ? &other : NULL);
 	}
+	report_value(load, kind, "other", "%", machine_other_percent(&o->machine), NULL);
+	report_value(load, kind, "steal", "%", machine_steal_percent(&o->machine), NULL);
 	if (o->times.took.count) {
 		report_value(load, kind, "changes", "changes", (double)o->times.took.count, NULL);
 		report_value(load, kind, "change p50", "us",
@@ -114,6 +116,9 @@ static void explain_changes(bool json, const struct load_outcome *o)
 		      latency_quantile_us(&t->built, 0.5) / 1000,
 		      latency_quantile_us(&t->published, 0.5) / 1000,
 		      latency_quantile_us(&t->published, 0.99) / 1000);
+	if (t->overdue)
+		report_remark(json, "  %" PRIu64 " of them came too late: the traffic had ended",
+			      t->overdue);
 	report_remark(json, "  %.2f %% of the packets had one right side only",
 		      o->received ? 100 * (double)o->certain / (double)o->received : 0);
 }
@@ -160,25 +165,42 @@ void load_report_run(bool json, const char *load, const char *kind, const struct
 	       blocked_ms(o));
 	for (unsigned i = 0; i < QUANTILES; i++)
 		printf(" %8.1f", latency_quantile_us(&o->latency, quantiles[i].q));
-	putchar('\n');
+	printf(" %5.1f %5.1f\n", machine_other_percent(&o->machine),
+	       machine_steal_percent(&o->machine));
 	explain(json, o);
+	if (quiet)
+		report_remark(json, "  p99.9 is %+.3f ms beside that without",
+			      (latency_quantile_us(&o->latency, 0.999) -
+			       latency_quantile_us(&quiet->latency, 0.999)) /
+				      1000);
 }
 
-void load_report_rate(bool json, const char *name, double rate, const double *quiet)
+void load_report_rate(bool json, const char *name, double rate)
 {
 	struct samples own = {.value = {rate / 1000}, .count = 1};
-	struct samples peer = {.value = {quiet ? *quiet / 1000 : 0}, .count = 1};
 	char text[NAME_MAX_BYTES];
 
 	snprintf(text, sizeof(text), "load %s", name);
 	if (json)
-		report_line(true,
-			    &(struct report_case){text, "kpps", true, &own, quiet ? "quiet" : NULL,
-						  quiet ? &peer : NULL});
-	else if (quiet)
-		printf("%s: %.0f packets a second, %.1f %% of %.0f\n", name, rate,
-		       100 * rate / *quiet, *quiet);
+		report_line(true, &(struct report_case){text, "kpps", true, &own, NULL, NULL});
 	else
 		printf("%s: %.0f packets a second\n", name, rate);
+	fflush(stdout);
+}
+
+void load_report_cost(bool json, const char *what, const char *kind, const char *unit,
+		      const struct samples *busy, const struct samples *quiet)
+{
+	double with = samples_median(busy), without = samples_median(quiet);
+	char text[NAME_MAX_BYTES];
+
+	snprintf(text, sizeof(text), "load %s %s", what, kind);
+	if (json)
+		report_line(true, &(struct report_case){text, unit, true, busy, "quiet", quiet});
+	else
+		printf("%s %s: %.4g %s (%.4g to %.4g), %.1f %% of %.4g (%.4g to %.4g)\n", what,
+		       kind, with, unit, samples_min(busy), samples_max(busy),
+		       without > 0 ? 100 * with / without : 0, without, samples_min(quiet),
+		       samples_max(quiet));
 	fflush(stdout);
 }

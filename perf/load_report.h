@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "perf/load_run.h"
+#include "perf/report.h"
 
 /* The titles of the columns; nothing in JSON. */
 void load_report_head(bool json);
@@ -19,7 +20,11 @@ void load_report_head(bool json);
 void load_report_run(bool json, const char *load, const char *kind,
 		     const struct load_outcome *outcome, const struct load_outcome *quiet);
 
-/* A rate in packets a second, beside another without changes or NULL. */
-void load_report_rate(bool json, const char *name, double rate, const double *quiet);
+/* A rate in packets a second. */
+void load_report_rate(bool json, const char *name, double rate);
+
+/* What is carried with changes, beside what is without. */
+void load_report_cost(bool json, const char *what, const char *kind, const char *unit,
+		      const struct samples *busy, const struct samples *quiet);
 
 #endif

@@ -8,6 +8,11 @@
 #include "perf/load_net.h"
 #include "perf/load_send.h"
 #include "perf/load_sink.h"
+#include "perf/machine.h"
+
+enum {
+	LOAD_RATE_MAX = 2000000, /* packets a second */
+};
 
 /* All that runs have in common. */
 struct load_bench {
@@ -41,6 +46,7 @@ struct load_outcome {
 	struct load_change_times times;
 	unsigned outages;
 	uint64_t ns; /* from the first packet to the last */
+	struct machine_time machine;
 };
 
 /*
@@ -48,6 +54,9 @@ struct load_outcome {
  */
 int load_run(struct load_bench *bench, double rate, uint64_t ms,
 	     const struct load_change_plan *change, struct load_outcome *out);
+
+/* Take another run into account as if both had been one. */
+void load_outcome_add(struct load_outcome *sum, const struct load_outcome *run);
 
 /* Whether all that was planned was sent, and no counter says that something went wrong. */
 bool load_outcome_clean(const struct load_outcome *outcome);
