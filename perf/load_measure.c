@@ -19,8 +19,8 @@ enum {
 	CONFIRM_TIMES = 10,
 	LATE_MAX_US = 2000, /* of all but one packet in a hundred: a rate was offered, not bursts */
 	SLICES_MAX = 20,
-	COST_RUNS = 5,
-	COST_MS = 1500,
+	COST_RUNS = 7,
+	COST_MS = 1000,
 };
 
 static const struct load_change_plan nothing;
@@ -147,40 +147,53 @@ int load_measure_overload(struct load_bench *b, const struct load_measure *how, 
 	const struct load_change_plan plans[2] = {{0}, {.reload_rate = how->changes.reload_rate}};
 	struct samples delivered[2] = {0};
 	struct load_outcome *out = malloc(sizeof(*out));
+	struct machine_time machine = {0};
 	bool urgent = b->send.urgent;
 	int rc = out ? 0 : -ENOMEM;
 
 	b->send.urgent = false;
 	for (unsigned i = 0; rc == 0 && i < 2 * COST_RUNS; i++) {
 		rc = load_run(b, 2 * rate, COST_MS, &plans[i % 2], out);
-		if (rc == 0)
+		if (rc == 0) {
 			samples_add(&delivered[i % 2], (double)out->received / COST_MS);
+			machine.all += out->machine.all;
+			machine.steal += out->machine.steal;
+			machine.other += out->machine.other;
+		}
 	}
 	b->send.urgent = urgent;
 	free(out);
 	if (rc == 0)
 		load_report_cost(how->json, "overload", how->kind, "kpps", &delivered[1],
-				 &delivered[0]);
+				 &delivered[0], &machine);
 	return rc;
 }
 
 int load_measure_tcp(struct load_bench *b, const struct load_measure *how)
 {
 	const struct load_change_plan plans[2] = {{0}, {.reload_rate = how->changes.reload_rate}};
+	struct machine_time machine = {0}, began, ended;
 	struct samples carried[2] = {0};
 	pid_t server;
 	int rc = load_tcp_start(&b->net, b->addrs[LOAD_STAYS_LEFT], &server);
 
 	for (unsigned i = 0; rc == 0 && i < 2 * COST_RUNS; i++) {
-		double gbps;
+		double gbps = 0;
 
-		rc = load_tcp_run(&b->net, &b->change, b->addrs[LOAD_STAYS_LEFT], COST_MS,
-				  &plans[i % 2], &gbps);
+		rc = machine_read(&began);
 		if (rc == 0)
-			samples_add(&carried[i % 2], gbps);
+			rc = load_tcp_run(&b->net, &b->change, b->addrs[LOAD_STAYS_LEFT], COST_MS,
+					  &plans[i % 2], &gbps);
+		if (rc == 0)
+			rc = machine_read(&ended);
+		if (rc < 0)
+			break;
+		samples_add(&carried[i % 2], gbps);
+		machine_add(&machine, &began, &ended);
 	}
 	load_tcp_stop(server);
 	if (rc == 0)
-		load_report_cost(how->json, "tcp", how->kind, "Gb/s", &carried[1], &carried[0]);
+		load_report_cost(how->json, "tcp", how->kind, "Gb/s", &carried[1], &carried[0],
+				 &machine);
 	return rc;
 }

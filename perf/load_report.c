@@ -189,7 +189,8 @@ void load_report_rate(bool json, const char *name, double rate)
 }
 
 void load_report_cost(bool json, const char *what, const char *kind, const char *unit,
-		      const struct samples *busy, const struct samples *quiet)
+		      const struct samples *busy, const struct samples *quiet,
+		      const struct machine_time *machine)
 {
 	double with = samples_median(busy), without = samples_median(quiet);
 	char text[NAME_MAX_BYTES];
@@ -202,5 +203,6 @@ void load_report_cost(bool json, const char *what, const char *kind, const char 
 		       kind, with, unit, samples_min(busy), samples_max(busy),
 		       without > 0 ? 100 * with / without : 0, without, samples_min(quiet),
 		       samples_max(quiet));
-	fflush(stdout);
+	report_remark(json, "  meanwhile other %.1f %%, steal %.1f %%",
+		      machine_other_percent(machine), machine_steal_percent(machine));
 }

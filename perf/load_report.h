@@ -25,6 +25,7 @@ void load_report_rate(bool json, const char *name, double rate);
 
 /* What is carried with changes, beside what is without. */
 void load_report_cost(bool json, const char *what, const char *kind, const char *unit,
-		      const struct samples *busy, const struct samples *quiet);
+		      const struct samples *busy, const struct samples *quiet,
+		      const struct machine_time *machine);
 
 #endif

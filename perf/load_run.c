@@ -147,11 +147,11 @@ int load_run(struct load_bench *b, double rate, uint64_t ms, const struct load_c
 	if (rc == 0)
 		rc = load_net_read_losses(&b->net, &before);
 	if (rc == 0)
-		rc = machine_read(b->net.daemon, &began);
+		rc = machine_read(&began);
 	if (rc == 0)
 		rc = carry_out(b, &plan, &sent, &check, change, out);
 	if (rc == 0)
-		rc = machine_read(b->net.daemon, &ended);
+		rc = machine_read(&ended);
 	if (rc == 0)
 		rc = load_net_read_losses(&b->net, &out->places);
 	if (rc == 0) {

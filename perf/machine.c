@@ -47,7 +47,7 @@ static int read_cores(struct machine_time *out)
 	return rc;
 }
 
-/* Ticks of a process; 0 if it is gone, or a thread of the kernel. */
+/* Ticks of a process; 0 if it is gone, a child of ours, or a thread of the kernel. */
 static uint64_t read_process(const char *pid)
 {
 	char path[64], line[LINE_MAX_BYTES], *at;
@@ -63,7 +63,7 @@ static uint64_t read_process(const char *pid)
 	for (unsigned field = PPID_FIELD; field < UTIME_FIELD + CPU_FIELDS; field++) {
 		uint64_t value = strtoull(at, &at, 10);
 
-		if (field == PPID_FIELD && value == KTHREADD)
+		if (field == PPID_FIELD && (value == KTHREADD || value == (uint64_t)getpid()))
 			return 0;
 		if (field >= UTIME_FIELD)
 			ticks += value;
@@ -71,7 +71,7 @@ static uint64_t read_process(const char *pid)
 	return ticks;
 }
 
-int machine_read(pid_t more, struct machine_time *out)
+int machine_read(struct machine_time *out)
 {
 	struct machine_time now = {0};
 	DIR *dir = opendir("/proc");
@@ -84,7 +84,7 @@ int machine_read(pid_t more, struct machine_time *out)
 	while ((entry = readdir(dir)) != NULL) {
 		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-		if (isdigit((unsigned char)entry->d_name[0]) && pid != getpid() && pid != more)
+		if (isdigit((unsigned char)entry->d_name[0]) && pid != getpid())
 			now.other += read_process(entry->d_name);
 	}
 	closedir(dir);

@@ -3,7 +3,6 @@
 #define SLUICE_PERF_MACHINE_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
 /* In clock ticks of all cores together; differences of two readings mean something. */
 struct machine_time {
@@ -12,13 +11,8 @@ struct machine_time {
 	uint64_t other; /* of processes other than ours and than the kernel's threads */
 };
 
-/*
- * Ours are this process, what it has waited for, and one more.
- *
- * more:   0: none
- * Errors: -errno
- */
-int machine_read(pid_t more, struct machine_time *out);
+/* Ours are this process and its children. Errors: -errno */
+int machine_read(struct machine_time *out);
 
 /* Per cent of all cores between two readings; 0 if they are the same. */
 double machine_steal_percent(const struct machine_time *spent);
