@@ -1,13 +1,25 @@
 /*
  * Changing lists: a reload parses, builds aside and publishes; an edit patches. A failure at any
  * point changes nothing.
+ *
+ * Threads: the control thread, which waits for one that parses and builds: that one stands behind
+ * the workers and the programs whose traffic they carry, which share its cores.
  */
 #include "ctl/daemon.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+	/* A tenth of an ordinary thread's share of a busy core. */
+	BUILDER_NICE = 10,
+};
 
 static int refuse(struct load_error *err, const struct conf *conf, unsigned line, const char *what)
 {
@@ -175,13 +187,54 @@ int daemon_commit(struct daemon *d, struct conf *next, struct load_result *loade
 	return 0;
 }
 
+/* What a reload reads and builds, and of what. */
+struct building {
+	struct daemon *daemon;
+	const struct conf *conf;
+	struct list **keep;
+	unsigned kept;
+	struct load_result *loaded;
+	struct load_error *err;
+	int rc;
+};
+
+static void build(struct building *b)
+{
+	b->rc = load_all_lists_cached(b->conf, b->keep, b->kept, b->loaded, b->err);
+	if (b->rc == 0)
+		b->rc = load_rebuild(b->conf, b->daemon->generation + 1,
+				     dataplane_take_spare(b->daemon->dataplane), b->loaded, b->err);
+}
+
+/* Not the control thread itself: without CAP_SYS_NICE it could not come forward again. */
+static void *build_behind(void *argument)
+{
+	const struct sched_param ordinary = {0};
+
+	pthread_setname_np(pthread_self(), "sluice/build");
+	pthread_setschedparam(pthread_self(), SCHED_BATCH, &ordinary);
+	setpriority(PRIO_PROCESS, (id_t)gettid(), BUILDER_NICE);
+	build(argument);
+	return NULL;
+}
+
+static int build_aside(struct building *b)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, build_behind, b) == 0)
+		pthread_join(thread, NULL);
+	else
+		build(b);
+	return b->rc;
+}
+
 int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 		  struct reload_report *report, struct load_error *err)
 {
 	bool reread = count == 0 && d->conf.path;
 	struct list **keep = NULL;
 	struct load_result loaded = {0};
-	const struct conf *conf;
 	struct conf next = {0};
 	int rc = 0;
 
@@ -200,12 +253,12 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	keep = calloc(d->conf.list_count + 1, sizeof(struct list *));
 	if (!keep)
 		goto free_next;
-	conf = reread ? &next : &d->conf;
-	rc = load_all_lists_cached(conf, keep, lists_to_keep(d, names, count, keep), &loaded, err);
-	if (rc < 0)
-		goto free_next;
-	rc = load_rebuild(conf, d->generation + 1, dataplane_take_spare(d->dataplane), &loaded,
-			  err);
+	rc = build_aside(&(struct building){.daemon = d,
+					    .conf = reread ? &next : &d->conf,
+					    .keep = keep,
+					    .kept = lists_to_keep(d, names, count, keep),
+					    .loaded = &loaded,
+					    .err = err});
 	if (rc == 0)
 		rc = daemon_commit(d, reread ? &next : NULL, &loaded, report);
 	load_result_fini(&loaded);
