@@ -2,17 +2,19 @@
  * Rings, beside DPDK's and Concurrency Kit's: one thread that puts objects in and takes them out
  * again, one core to another, and two cores that do both on the same ring.
  *
- * All calls are bulk. What arrives is checked, order and all.
+ * The rings run by turns in short slices, in every order, in the same memory and on the same two
+ * threads, which stay on their cores: what disturbs the machine for longer than a slice disturbs
+ * all of them. A run of a case is the median of its slices. All calls are bulk. What arrives is
+ * checked, order and all.
  */
-#include "dataplane/ring.h"
-
-#include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "perf/options.h"
 #include "perf/perf.h"
 #include "perf/report.h"
 #include "perf/ring_loops.h"
@@ -21,96 +23,59 @@ enum {
 	RUNS_DEFAULT = 9,
 	RUNS_MIN = 5,
 	CORES = 2,
-	CALLS = 200000, /* of each side in a run, and as many again for every CALLS_N objects */
-	CALLS_N = 16,
 	SUBJECTS = 3, /* our own, DPDK's, Concurrency Kit's */
+	ORDERS = 6,   /* in which they can run */
+	SLICES = 5 * ORDERS,
+	SLICE_NS = 150000,
+	ROUNDS_LEAST = 64,
+	PAGE = 4096,
+	RING_PAGES = 3,
 };
 
-static size_t own_size(void)
-{
-	return ring_size_bytes(RING_SLOTS);
-}
-
-static void own_init(void *memory, enum ring_sync in, enum ring_sync out)
-{
-	if (ring_init(memory, RING_SLOTS, in, out) < 0)
-		abort();
-}
-
-static void own_init_spsc(void *memory)
-{
-	own_init(memory, RING_SINGLE, RING_SINGLE);
-}
-
-static void own_init_mpsc(void *memory)
-{
-	own_init(memory, RING_MULTI, RING_SINGLE);
-}
-
-static void own_init_mpmc(void *memory)
-{
-	own_init(memory, RING_MULTI, RING_MULTI);
-}
-
-RING_LOOP unsigned own_sp(void *ring, void *const *objects, unsigned n)
-{
-	return ring_enqueue_bulk_as(ring, RING_SINGLE, objects, n);
-}
-
-RING_LOOP unsigned own_mp(void *ring, void *const *objects, unsigned n)
-{
-	return ring_enqueue_bulk_as(ring, RING_MULTI, objects, n);
-}
-
-RING_LOOP unsigned own_sc(void *ring, void **objects, unsigned n)
-{
-	return ring_dequeue_bulk_as(ring, RING_SINGLE, objects, n);
-}
-
-RING_LOOP unsigned own_mc(void *ring, void **objects, unsigned n)
-{
-	return ring_dequeue_bulk_as(ring, RING_MULTI, objects, n);
-}
-
-RING_LOOPS(own_spsc, own_sp, own_sc)
-RING_LOOPS(own_mpsc, own_mp, own_sc)
-RING_LOOPS(own_mpmc, own_mp, own_mc)
-
-static const struct ring_subject own[RING_THREADS] = {
-	{"ring", RING_N_MAX, own_size, own_init_spsc, own_spsc_pairs, own_spsc_produce,
-	 own_spsc_consume},
-	{"ring", RING_N_MAX, own_size, own_init_mpsc, own_mpsc_pairs, own_mpsc_produce,
-	 own_mpsc_consume},
-	{"ring", RING_N_MAX, own_size, own_init_mpmc, own_mpmc_pairs, own_mpmc_produce,
-	 own_mpmc_consume},
-};
+_Static_assert(SLICES <= (int)REPORT_RUNS_MAX, "a sample each");
 
 enum what { PAIR, ACROSS, BOTH };
 
-struct run {
+struct slice {
 	const struct ring_subject *subject;
+	const struct ring_loops *loops;
 	enum what what;
 	unsigned n;
 	uint64_t rounds;
-	void *ring;
+};
+
+/*
+ * Where all of it lies: what is not of the ring, half a page off. A store and a load whose
+ * addresses differ by pages alone hold each other up, and whom that meets would be chance.
+ */
+struct place {
+	_Alignas(PAGE) uint8_t ring[RING_PAGES * PAGE];
+	uint8_t gap[PAGE / 2];
 	void *objects[RING_OBJECTS + RING_N_MAX];
-	unsigned ready; /* threads */
-	uint64_t sum;
-	bool wrong;
+	struct {
+		_Alignas(PAGE) uint8_t gap[PAGE / 2];
+		void *out[RING_N_MAX];
+	} cores[CORES];
 };
 
-struct worker {
-	struct run *run;
-	unsigned index;
-	pthread_t thread;
-	double end_ns;
+struct bench {
+	struct place *place;
+	struct slice slice;
+	cpu_set_t cores; /* as it was */
+	/* The thread on the other core, and its count of slices. */
+	pthread_t other;
+	uint64_t other_sum;
+	bool other_wrong;
+	bool stop;
+	_Alignas(RING_MEMORY_ALIGN) uint32_t begun;
+	_Alignas(RING_MEMORY_ALIGN) uint32_t ended;
 };
 
-static double now_ns(clockid_t clock)
+static double now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(clock, &t);
+	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -123,55 +88,42 @@ static void pin(unsigned core)
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set); /* else the scheduler's choice */
 }
 
-/* Nobody begins before all can. */
-static void meet(struct run *r)
+/*
+ * [slice-1] Orders what is written for the other core before the count that tells of it; pairs with
+ * [slice-2]. Otherwise a slice could run in a ring that is not made yet, or its sum be read early.
+ */
+static void tell(uint32_t *count, uint32_t turn)
 {
-	__atomic_fetch_add(&r->ready, 1, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&r->ready, __ATOMIC_SEQ_CST) < CORES)
+	__atomic_store_n(count, turn, __ATOMIC_RELEASE);
+}
+
+/* [slice-2] Orders the count before what it tells of; pairs with [slice-1]. */
+static void await(const uint32_t *count, uint32_t turn)
+{
+	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) != turn)
 		caa_cpu_relax();
 }
 
 static void *work(void *argument)
 {
-	struct worker *w = argument;
-	struct run *r = w->run;
-	const struct ring_subject *s = r->subject;
+	struct bench *b = argument;
+	struct place *place = b->place;
 
-	pin(w->index);
-	meet(r);
-	if (r->what == BOTH) {
-		uint64_t sum = s->pairs(r->ring, r->objects, r->n, r->rounds);
+	pin(1);
+	for (uint32_t turn = 1;; turn++) {
+		const struct slice *s = &b->slice;
 
-		__atomic_fetch_add(&r->sum, sum, __ATOMIC_RELAXED);
-	} else if (w->index == 0) {
-		s->produce(r->ring, r->objects, r->n, r->rounds);
-	} else {
-		r->wrong = !s->consume(r->ring, r->n, r->rounds);
+		await(&b->begun, turn);
+		if (b->stop)
+			return NULL;
+		if (s->what == BOTH)
+			b->other_sum = s->loops->pairs(place->ring, place->objects,
+						       place->cores[1].out, s->n, s->rounds);
+		else
+			b->other_wrong = !s->loops->consume(place->ring, place->cores[1].out, s->n,
+							    s->rounds);
+		tell(&b->ended, turn);
 	}
-	w->end_ns = now_ns(CLOCK_MONOTONIC);
-	return NULL;
-}
-
-/* Returns nanoseconds from the start to the last end. */
-static double run_threads(struct run *r)
-{
-	struct worker workers[CORES];
-	double start, end = 0;
-
-	for (unsigned i = 0; i < CORES; i++) {
-		workers[i] = (struct worker){.run = r, .index = i};
-		if (i > 0 && pthread_create(&workers[i].thread, NULL, work, &workers[i]))
-			abort();
-	}
-	while (__atomic_load_n(&r->ready, __ATOMIC_SEQ_CST) < CORES - 1)
-		caa_cpu_relax();
-	start = now_ns(CLOCK_MONOTONIC);
-	work(&workers[0]);
-	for (unsigned i = 1; i < CORES; i++)
-		pthread_join(workers[i].thread, NULL);
-	for (unsigned i = 0; i < CORES; i++)
-		end = workers[i].end_ns > end ? workers[i].end_ns : end;
-	return end - start;
 }
 
 /* Of the numbers 0 to RING_OBJECTS - 1 over and over. */
@@ -183,37 +135,95 @@ static uint64_t sum_of(uint64_t count)
 	       rest * (rest - 1) / 2;
 }
 
-/* Returns nanoseconds an object. */
-static double measure(const struct ring_subject *s, enum what what, unsigned n)
+static void fail(const char *subject, const char *what)
 {
-	static struct run r;
-	size_t bytes = (s->size_bytes() + RING_MEMORY_ALIGN - 1) & -(size_t)RING_MEMORY_ALIGN;
+	fprintf(stderr, "sluice-perf: %s %s\n", subject, what);
+	exit(1);
+}
+
+/* It waits awake, so it is there for the cases of two cores only: the cores may share something. */
+static void other_start(struct bench *b)
+{
+	b->stop = false;
+	b->begun = 0;
+	if (pthread_create(&b->other, NULL, work, b) != 0)
+		fail("cannot", "start a thread");
+}
+
+static void other_stop(struct bench *b)
+{
+	b->stop = true;
+	tell(&b->begun, b->begun + 1);
+	pthread_join(b->other, NULL);
+	b->begun = b->ended = 0;
+}
+
+/* Returns nanoseconds from the start of the slice to its end on both cores. */
+static double run_slice(struct bench *b)
+{
+	struct slice *s = &b->slice;
+	struct place *p = b->place;
+	uint64_t sum = 0;
+	double start;
+
+	s->loops = &s->subject->loops[s->n > 1];
+	s->subject->init(p->ring);
+	b->other_sum = 0;
+	b->other_wrong = false;
+	start = now_ns();
+	if (s->what != PAIR)
+		tell(&b->begun, b->begun + 1);
+	if (s->what == ACROSS)
+		s->loops->produce(p->ring, p->objects, s->n, s->rounds);
+	else
+		sum = s->loops->pairs(p->ring, p->objects, p->cores[0].out, s->n, s->rounds);
+	await(&b->ended, b->begun);
+	start = now_ns() - start;
+	if (s->what != ACROSS)
+		sum -= sum_of(s->rounds * s->n) * (s->what == BOTH ? CORES : 1);
+	if (sum + b->other_sum != 0 || b->other_wrong)
+		fail(s->subject->name, "lost or mixed up objects");
+	return start;
+}
+
+/* Rounds that take the first subject as long as a slice should. */
+static void choose_rounds(struct bench *b)
+{
 	double ns;
 
-	r = (struct run){.subject = s, .what = what, .n = n};
-	r.ring = aligned_alloc(RING_MEMORY_ALIGN, bytes);
-	if (!r.ring)
-		abort();
-	memset(r.ring, 0, bytes);
-	s->init(r.ring);
-	for (unsigned i = 0; i < RING_OBJECTS + RING_N_MAX; i++)
-		r.objects[i] = (void *)(uintptr_t)(i % RING_OBJECTS);
-	r.rounds = CALLS / (1 + n / CALLS_N) * (what == PAIR ? 4 : 1);
-	if (what == PAIR) {
-		ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
-		r.sum = s->pairs(r.ring, r.objects, n, r.rounds);
-		ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - ns;
-	} else {
-		ns = run_threads(&r);
+	b->slice.rounds = ROUNDS_LEAST;
+	run_slice(b); /* the other thread is there after it */
+	while ((ns = run_slice(b)) < SLICE_NS / 2.0)
+		b->slice.rounds *= 2;
+	b->slice.rounds = (uint64_t)((double)b->slice.rounds * (SLICE_NS / ns)) + 1;
+}
+
+/* A sample for each subject that is there and takes n: nanoseconds an object. */
+static void run_slices(struct bench *b, const struct ring_subject *const subjects[SUBJECTS],
+		       struct samples samples[SUBJECTS])
+{
+	static const uint8_t orders[ORDERS][SUBJECTS] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0},
+							 {0, 2, 1}, {2, 0, 1}, {1, 0, 2}};
+	struct samples slices[SUBJECTS] = {0};
+	struct slice *s = &b->slice;
+	unsigned cores = s->what == BOTH ? CORES : 1;
+
+	for (unsigned slice = 0; slice < SLICES; slice++) {
+		for (unsigned i = 0; i < SUBJECTS; i++) {
+			unsigned which = orders[slice % ORDERS][i];
+
+			s->subject = subjects[which];
+			if (!s->subject->name || s->n > s->subject->n_max)
+				continue;
+			if (s->subject->size_bytes() > sizeof(b->place->ring))
+				fail(s->subject->name, "needs more memory");
+			samples_add(&slices[which],
+				    run_slice(b) / ((double)(s->rounds * s->n * cores)));
+		}
 	}
-	if (what != ACROSS)
-		r.wrong = r.sum != sum_of(r.rounds * n) * (what == BOTH ? CORES : 1);
-	free(r.ring);
-	if (r.wrong) {
-		fprintf(stderr, "sluice-perf: %s lost or mixed up objects\n", s->name);
-		exit(1);
-	}
-	return ns / ((double)r.rounds * n * (what == BOTH ? CORES : 1));
+	for (unsigned i = 0; i < SUBJECTS; i++)
+		if (slices[i].count > 0)
+			samples_add(&samples[i], samples_median(&slices[i]));
 }
 
 static const char *const thread_names[RING_THREADS] = {"spsc", "mpsc", "mpmc"};
@@ -222,30 +232,29 @@ static const char *const what_names[] = {"pair", "across", "both"};
 struct options {
 	bool json;
 	unsigned runs;
+	const char *only; /* part of the names of the cases to run; NULL: all */
 };
 
-/* One cell: our ring and the peers' by turns. */
-static void compare(const struct options *o, enum ring_threads threads, enum what what, unsigned n)
+static void compare(struct bench *b, const struct options *o, enum ring_threads threads,
+		    enum what what, unsigned n)
 {
-	const struct ring_subject *subjects[] = {&own[threads], &ring_dpdk[threads],
+	const struct ring_subject *subjects[] = {&ring_own[threads], &ring_dpdk[threads],
 						 &ring_ck[threads]};
 	struct samples samples[SUBJECTS] = {0};
-	struct report_second second = {"ck", NULL, &samples[2]};
+	struct report_second second = {"ck", subjects[2]->name, &samples[2]};
 	char text[64];
 
-	for (unsigned run = 0; run <= o->runs; run++) {
-		for (unsigned i = 0; i < SUBJECTS; i++) {
-			double ns;
-
-			if (!subjects[i]->name || n > subjects[i]->n_max)
-				continue;
-			ns = measure(subjects[i], what, n);
-			if (run > 0) /* the first is to warm up */
-				samples_add(&samples[i], ns);
-		}
-	}
-	second.peer = subjects[2]->name;
 	snprintf(text, sizeof(text), "%s n%u %s", thread_names[threads], n, what_names[what]);
+	if (o->only && !strstr(text, o->only))
+		return;
+	b->slice = (struct slice){.subject = subjects[0], .what = what, .n = n};
+	if (what != PAIR)
+		other_start(b);
+	choose_rounds(b);
+	for (unsigned run = 0; run < o->runs; run++)
+		run_slices(b, subjects, samples);
+	if (what != PAIR)
+		other_stop(b);
 	report_line_second(o->json,
 			   &(struct report_case){.name = text,
 						 .unit = "ns",
@@ -255,58 +264,59 @@ static void compare(const struct options *o, enum ring_threads threads, enum wha
 			   samples[2].count > 0 ? &second : NULL);
 }
 
+static void bench_init(struct bench *b)
+{
+	b->place = aligned_alloc(PAGE, sizeof(*b->place));
+	if (!b->place)
+		fail("out", "of memory");
+	memset(b->place, 0, sizeof(*b->place));
+	for (unsigned i = 0; i < RING_OBJECTS + RING_N_MAX; i++)
+		b->place->objects[i] = (void *)(uintptr_t)(i % RING_OBJECTS);
+	pthread_getaffinity_np(pthread_self(), sizeof(b->cores), &b->cores);
+	pin(0);
+}
+
+static void bench_fini(struct bench *b)
+{
+	pthread_setaffinity_np(pthread_self(), sizeof(b->cores), &b->cores);
+	free(b->place);
+}
+
 static int usage(FILE *out)
 {
 	fprintf(out,
-		"usage: sluice-perf ring [--json] [--runs N]\n\n"
-		"  --runs N      of each case, 5 to 32 (default 9)\n\n"
+		"usage: sluice-perf ring [--json] [--runs N] [--case WORDS]\n\n"
+		"  --runs N      of each case, %d to %d (default %d), each the median of %d "
+		"slices\n"
+		"  --case WORDS  only cases with this in their names: \"spsc n1\"\n\n"
 		"Nanoseconds an object, calls of 1 to 128 objects: pair is one thread that puts\n"
 		"in and takes out, across from one core to another, both two cores that do\n"
-		"as pair does on one ring.\n");
+		"as pair does on one ring.\n",
+		RUNS_MIN, REPORT_RUNS_MAX, RUNS_DEFAULT, SLICES);
 	return out == stderr;
-}
-
-static int parse_options(struct options *o, int argc, char **argv)
-{
-	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
-					      {"runs", required_argument, NULL, 'n'},
-					      {"help", no_argument, NULL, 'h'},
-					      {NULL, 0, NULL, 0}};
-	char *end;
-	int c;
-
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o->json = true;
-			break;
-		case 'n':
-			o->runs = (unsigned)strtoul(optarg, &end, 10);
-			if (*end != '\0' || o->runs < RUNS_MIN || o->runs > REPORT_RUNS_MAX)
-				return -1;
-			break;
-		case 'h':
-			return 1;
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
 }
 
 int perf_ring(int argc, char **argv)
 {
 	static const unsigned ns[] = {1, 8, 32, RING_N_MAX};
+	static struct bench b;
 	struct options o = {.runs = RUNS_DEFAULT};
-	int rc = parse_options(&o, argc, argv);
+	const struct options_entry entries[] = {
+		{"json", .flag = &o.json, .set = true},
+		{"runs", .number = &o.runs, .min = RUNS_MIN, .max = REPORT_RUNS_MAX},
+		{"case", .text = &o.only},
+	};
+	int rc = options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
 
 	if (rc != 0)
 		return usage(rc > 0 ? stdout : stderr);
+	b = (struct bench){0};
+	bench_init(&b);
 	report_head(o.json);
 	for (enum ring_threads t = RING_SPSC; t < RING_THREADS; t++)
 		for (enum what what = PAIR; what <= (t == RING_MPMC ? BOTH : ACROSS); what++)
 			for (unsigned i = 0; i < sizeof(ns) / sizeof(ns[0]); i++)
-				compare(&o, t, what, ns[i]);
+				compare(&b, &o, t, what, ns[i]);
+	bench_fini(&b);
 	return 0;
 }

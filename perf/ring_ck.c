@@ -47,7 +47,7 @@ RING_LOOPS(ck_mpsc, ck_mp, ck_sc)
 RING_LOOPS(ck_mpmc, ck_mp, ck_mc)
 
 const struct ring_subject ring_ck[RING_THREADS] = {
-	{"ck_ring", 1, ck_size, ck_init, ck_spsc_pairs, ck_spsc_produce, ck_spsc_consume},
-	{"ck_ring", 1, ck_size, ck_init, ck_mpsc_pairs, ck_mpsc_produce, ck_mpsc_consume},
-	{"ck_ring", 1, ck_size, ck_init, ck_mpmc_pairs, ck_mpmc_produce, ck_mpmc_consume},
+	{"ck_ring", 1, ck_size, ck_init, RING_LOOPS_NAMED(ck_spsc)},
+	{"ck_ring", 1, ck_size, ck_init, RING_LOOPS_NAMED(ck_mpsc)},
+	{"ck_ring", 1, ck_size, ck_init, RING_LOOPS_NAMED(ck_mpmc)},
 };

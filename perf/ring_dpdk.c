@@ -63,10 +63,7 @@ RING_LOOPS(rte_mpsc, rte_mp, rte_sc)
 RING_LOOPS(rte_mpmc, rte_mp, rte_mc)
 
 const struct ring_subject ring_dpdk[RING_THREADS] = {
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_spsc, rte_spsc_pairs, rte_spsc_produce,
-	 rte_spsc_consume},
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpsc, rte_mpsc_pairs, rte_mpsc_produce,
-	 rte_mpsc_consume},
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpmc, rte_mpmc_pairs, rte_mpmc_produce,
-	 rte_mpmc_consume},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init_spsc, RING_LOOPS_NAMED(rte_spsc)},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpsc, RING_LOOPS_NAMED(rte_mpsc)},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpmc, RING_LOOPS_NAMED(rte_mpmc)},
 };

@@ -25,6 +25,15 @@ enum ring_threads { RING_SPSC, RING_MPSC, RING_MPMC, RING_THREADS };
 typedef unsigned ring_enqueue_fn(void *ring, void *const *objects, unsigned n);
 typedef unsigned ring_dequeue_fn(void *ring, void **objects, unsigned n);
 
+struct ring_loops {
+	/* Put n in and take n out to `out`, again and again; returns the sum of what came. */
+	uint64_t (*pairs)(void *ring, void *const *objects, void **out, unsigned n,
+			  uint64_t rounds);
+	void (*produce)(void *ring, void *const *objects, unsigned n, uint64_t rounds);
+	/* Returns whether all came, in order. */
+	bool (*consume)(void *ring, void **out, unsigned n, uint64_t rounds);
+};
+
 /* A ring of one maker for one kind of threads; without a name it was not there to be built. */
 struct ring_subject {
 	const char *name;
@@ -32,13 +41,10 @@ struct ring_subject {
 	size_t (*size_bytes)(void);
 	void (*init)(void *memory);
 
-	/* Put n in and take n out, again and again; returns the sum of what came out. */
-	uint64_t (*pairs)(void *ring, void *const *objects, unsigned n, uint64_t rounds);
-	void (*produce)(void *ring, void *const *objects, unsigned n, uint64_t rounds);
-	/* Returns whether all came, in order. */
-	bool (*consume)(void *ring, unsigned n, uint64_t rounds);
+	struct ring_loops loops[2]; /* of one object, of n */
 };
 
+extern const struct ring_subject ring_own[RING_THREADS];
 extern const struct ring_subject ring_dpdk[RING_THREADS];
 extern const struct ring_subject ring_ck[RING_THREADS];
 
@@ -48,9 +54,8 @@ extern const struct ring_subject ring_ck[RING_THREADS];
 #define RING_LOOP static inline __attribute__((always_inline))
 
 RING_LOOP uint64_t ring_loop_pairs(ring_enqueue_fn *enqueue, ring_dequeue_fn *dequeue, void *ring,
-				   void *const *objects, unsigned n, uint64_t rounds)
+				   void *const *objects, void **out, unsigned n, uint64_t rounds)
 {
-	void *out[RING_N_MAX] = {NULL};
 	uint64_t sum = 0;
 
 	for (uint64_t at = 0; rounds-- > 0; at += n) {
@@ -74,9 +79,9 @@ RING_LOOP void ring_loop_produce(ring_enqueue_fn *enqueue, void *ring, void *con
 	}
 }
 
-RING_LOOP bool ring_loop_consume(ring_dequeue_fn *dequeue, void *ring, unsigned n, uint64_t rounds)
+RING_LOOP bool ring_loop_consume(ring_dequeue_fn *dequeue, void *ring, void **out, unsigned n,
+				 uint64_t rounds)
 {
-	void *out[RING_N_MAX] = {NULL};
 	uintptr_t wrong = 0;
 
 	for (uint64_t at = 0; rounds-- > 0; at += n) {
@@ -89,26 +94,39 @@ RING_LOOP bool ring_loop_consume(ring_dequeue_fn *dequeue, void *ring, unsigned 
 	return wrong == 0;
 }
 
-/* The three loops of a subject, named after id. One object is a constant, as it is for callers. */
+/* The loops of a subject for n, each a function of its own so that none is in another's way. */
+#define RING_LOOPS_OF(id, enqueue, dequeue, count)                                                 \
+	static RING_APART uint64_t id##_pairs(void *ring, void *const *objects, void **out,        \
+					      unsigned n, uint64_t rounds)                         \
+	{                                                                                          \
+		(void)n;                                                                           \
+		return ring_loop_pairs(enqueue, dequeue, ring, objects, out, count, rounds);       \
+	}                                                                                          \
+	static RING_APART void id##_produce(void *ring, void *const *objects, unsigned n,          \
+					    uint64_t rounds)                                       \
+	{                                                                                          \
+		(void)n;                                                                           \
+		ring_loop_produce(enqueue, ring, objects, count, rounds);                          \
+	}                                                                                          \
+	static RING_APART bool id##_consume(void *ring, void **out, unsigned n, uint64_t rounds)   \
+	{                                                                                          \
+		(void)n;                                                                           \
+		return ring_loop_consume(dequeue, ring, out, count, rounds);                       \
+	}
+
+#define RING_APART __attribute__((noinline))
+
+/* Both kinds, named after id. One object is a constant, as it is for callers. */
 #define RING_LOOPS(id, enqueue, dequeue)                                                           \
-	static uint64_t id##_pairs(void *ring, void *const *objects, unsigned n, uint64_t rounds)  \
+	RING_LOOPS_OF(id##_one, enqueue, dequeue, 1)                                               \
+	RING_LOOPS_OF(id##_many, enqueue, dequeue, n)
+
+#define RING_LOOPS_NAMED(id)                                                                       \
 	{                                                                                          \
-		if (n == 1)                                                                        \
-			return ring_loop_pairs(enqueue, dequeue, ring, objects, 1, rounds);        \
-		return ring_loop_pairs(enqueue, dequeue, ring, objects, n, rounds);                \
-	}                                                                                          \
-	static void id##_produce(void *ring, void *const *objects, unsigned n, uint64_t rounds)    \
-	{                                                                                          \
-		if (n == 1)                                                                        \
-			ring_loop_produce(enqueue, ring, objects, 1, rounds);                      \
-		else                                                                               \
-			ring_loop_produce(enqueue, ring, objects, n, rounds);                      \
-	}                                                                                          \
-	static bool id##_consume(void *ring, unsigned n, uint64_t rounds)                          \
-	{                                                                                          \
-		if (n == 1)                                                                        \
-			return ring_loop_consume(dequeue, ring, 1, rounds);                        \
-		return ring_loop_consume(dequeue, ring, n, rounds);                                \
+		{id##_one_pairs, id##_one_produce, id##_one_consume},                              \
+		{                                                                                  \
+			id##_many_pairs, id##_many_produce, id##_many_consume                      \
+		}                                                                                  \
 	}
 
 #endif

@@ -1,0 +1,49 @@
+/* See options.h. */
+#include "perf/options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+
+enum {
+	ENTRIES_MAX = 16,
+};
+
+/* Returns whether it was one. */
+static bool take(const struct options_entry *e, const char *argument)
+{
+	unsigned long number;
+	char *end;
+
+	if (e->flag)
+		*e->flag = e->set;
+	if (e->text)
+		*e->text = argument;
+	if (!e->number)
+		return true;
+	number = strtoul(argument, &end, 10);
+	if (end == argument || *end != '\0' || number < e->min || number > e->max)
+		return false;
+	*e->number = (unsigned)number;
+	return true;
+}
+
+int options_parse(const struct options_entry *entries, unsigned count, int argc, char **argv)
+{
+	struct option longs[ENTRIES_MAX + 2] = {{"help", no_argument, NULL, 'h'}};
+	int at, c;
+
+	if (count > ENTRIES_MAX)
+		return -1;
+	for (unsigned i = 0; i < count; i++)
+		longs[i + 1] =
+			(struct option){entries[i].name,
+					entries[i].flag ? no_argument : required_argument, NULL, 0};
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "", longs, &at)) != -1) {
+		if (c == 'h')
+			return 1;
+		if (c != 0 || !take(&entries[at - 1], optarg))
+			return -1;
+	}
+	return optind == argc ? 0 : -1;
+}
