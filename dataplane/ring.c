@@ -2,6 +2,7 @@
 #include "dataplane/ring.h"
 
 #include <errno.h>
+#include <sched.h>
 
 enum {
 	LAG_SHARE = 8, /* of the size: DPDK's choice too */
@@ -26,8 +27,14 @@ int ring_init(struct ring *ring, uint32_t size, enum ring_sync in, enum ring_syn
 		return -EINVAL;
 	memset(ring, 0, ring_size_bytes(size));
 	ring->size = size;
+	ring->mask = size - 1;
 	ring->lag_max = size / LAG_SHARE;
 	ring->in_sync = in;
 	ring->out_sync = out;
 	return 0;
+}
+
+void ring_yield(void)
+{
+	sched_yield();
 }

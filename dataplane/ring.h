@@ -15,16 +15,17 @@
  *   RING_MULTI_HTS  head/tail sync: one thread at a time is between its two moves, so what it
  *                   claimed can be worked on in place
  *
- * SINGLE and MULTI keep the other side's tail as last seen, and look at the tail itself only when
- * that is not enough: most calls touch no line that the other side writes.
+ * SINGLE and MULTI keep the limit, up to which the other side's tail as last seen lets them go, and
+ * look at the tail itself only when that is not enough: most calls touch no line that the other
+ * side writes.
  *
  * The words of a side, each written whole, by upper and lower half:
  *
  *            lead                          tail
- *   MULTI    other tail as seen, head      -, tail
+ *   MULTI    head, limit                   -, tail
  *   RTS      claims begun, head            claims ended, tail
  *   HTS      -                             head, tail
- *   SINGLE   -                             -, tail; seen is the other tail as seen
+ *   SINGLE   -                             -, tail; limit has a word of its own
  *
  * Threads: any, as many as the sync of the side allows. Nothing here blocks, allocates or fails;
  * MULTI, RTS and HTS may wait for a thread that is between its two moves.
@@ -45,7 +46,6 @@
 #ifndef SLUICE_DATAPLANE_RING_H
 #define SLUICE_DATAPLANE_RING_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,13 +88,14 @@ enum ring_sync {
 
 struct ring_side {
 	_Alignas(RING_LINE) uint64_t lead; /* for this side only, as are the two below */
-	uint32_t seen;
+	uint32_t limit;
 	uint32_t end;
 	uint64_t tail; /* read by both */
 };
 
 struct ring {
 	uint32_t size;
+	uint32_t mask;    /* size - 1 */
 	uint32_t lag_max; /* of an RTS tail behind its head, before new claims wait */
 	enum ring_sync in_sync;
 	enum ring_sync out_sync;
@@ -226,12 +227,22 @@ RING_INLINE void ring_copy(void **to, void *const *from, unsigned n)
 		*to = *from;
 }
 
+/* Where compilers can, so that a call that is hardly ever made takes no registers. */
+#if __has_attribute(preserve_most)
+#define RING_COLD __attribute__((cold, noinline, preserve_most))
+#else
+#define RING_COLD __attribute__((cold, noinline))
+#endif
+
+/* Let another thread have the CPU. */
+RING_COLD void ring_yield(void);
+
 /* Who is waited for may wait for this CPU. */
 static inline void ring_relax(unsigned turn)
 {
 	caa_cpu_relax();
-	if (turn % RING_TURNS == 0)
-		sched_yield();
+	if (caa_unlikely(turn % RING_TURNS == 0))
+		ring_yield();
 }
 
 /*
@@ -239,9 +250,9 @@ static inline void ring_relax(unsigned turn)
  * with [ring-tail-1]. Otherwise a consumer could read a slot that is not written yet, or a producer
  * overwrite one that is still being read.
  */
-RING_INLINE uint32_t ring_limit(const struct ring_side *other)
+RING_INLINE uint32_t ring_limit(const struct ring_side *other, const uint32_t *ahead)
 {
-	return ring_low(RING_LOAD(&other->tail, __ATOMIC_ACQUIRE));
+	return ring_low(RING_LOAD(&other->tail, __ATOMIC_ACQUIRE)) + *ahead;
 }
 
 /* How many of n: all, or with burst as many as there are. */
@@ -252,26 +263,38 @@ RING_INLINE unsigned ring_take(unsigned n, uint32_t room, bool bulk)
 	return bulk ? 0 : room;
 }
 
+/* How far consumers may be ahead of producers. */
+static const uint32_t ring_nothing = 0;
+
 /*
- * Claims: up to n positions from *head on. `ahead` is how far this side may be ahead of the other's
- * tail: the size for producers, nothing for consumers.
+ * Whether what is known of the room is not enough. Producers find room most times; consumers that
+ * keep up find nothing that they knew of, so that for them neither way should be the longer one.
+ */
+RING_INLINE bool ring_is_short(uint32_t room, unsigned n, const uint32_t *ahead)
+{
+	return ahead != &ring_nothing ? caa_unlikely(room < n) : room < n;
+}
+
+/*
+ * Claims: up to n positions from *head on. `ahead` tells how far this side may be ahead of the
+ * other's tail: the size for producers, nothing for consumers. It is looked at with that tail only.
  */
 
 RING_INLINE unsigned ring_claim_single(struct ring_side *own, const struct ring_side *other,
-				       uint32_t ahead, unsigned n, bool bulk, uint32_t *head)
+				       const uint32_t *ahead, unsigned n, bool bulk, uint32_t *head)
 {
 	uint32_t at = ring_low(RING_LOAD(&own->tail, __ATOMIC_RELAXED));
 
-	if (caa_unlikely(ahead + own->seen - at < n)) {
-		own->seen = ring_limit(other);
-		n = ring_take(n, ahead + own->seen - at, bulk);
+	if (ring_is_short(own->limit - at, n, ahead)) {
+		own->limit = ring_limit(other, ahead);
+		n = ring_take(n, own->limit - at, bulk);
 	}
 	*head = at;
 	return n;
 }
 
 RING_INLINE unsigned ring_claim_multi(struct ring_side *own, const struct ring_side *other,
-				      uint32_t ahead, unsigned n, bool bulk, uint32_t *head)
+				      const uint32_t *ahead, unsigned n, bool bulk, uint32_t *head)
 {
 	/*
 	 * [ring-lead-2] Orders the head before the other side's tail; pairs with [ring-lead-1].
@@ -282,17 +305,18 @@ RING_INLINE unsigned ring_claim_multi(struct ring_side *own, const struct ring_s
 	uint64_t next;
 
 	do {
-		uint32_t limit = ring_high(lead);
-
 		take = n;
-		*head = ring_low(lead);
-		if (caa_unlikely(ahead + limit - *head < n)) {
-			limit = ring_limit(other);
-			take = ring_take(n, ahead + limit - *head, bulk);
+		*head = ring_high(lead);
+		next = lead;
+		if (ring_is_short(ring_low(lead) - *head, n, ahead)) {
+			uint32_t limit = ring_limit(other, ahead);
+
+			take = ring_take(n, limit - *head, bulk);
 			if (take == 0)
 				return 0;
+			next = ring_word(*head, limit);
 		}
-		next = ring_word(limit, *head + take);
+		next += ring_word(take, 0);
 		/*
 		 * [ring-lead-1] Orders the other side's tail, as seen, before the head and the
 		 * limit made of it; pairs with [ring-lead-2]. Otherwise the next claim could use
@@ -303,7 +327,7 @@ RING_INLINE unsigned ring_claim_multi(struct ring_side *own, const struct ring_s
 }
 
 RING_INLINE unsigned ring_claim_rts(struct ring_side *own, const struct ring_side *other,
-				    uint32_t ahead, uint32_t lag_max, unsigned n, bool bulk,
+				    const uint32_t *ahead, uint32_t lag_max, unsigned n, bool bulk,
 				    uint32_t *head)
 {
 	uint64_t lead = RING_LOAD(&own->lead, __ATOMIC_ACQUIRE); /* [ring-lead-2] as above */
@@ -317,7 +341,7 @@ RING_INLINE unsigned ring_claim_rts(struct ring_side *own, const struct ring_sid
 			lead = RING_LOAD(&own->lead, __ATOMIC_ACQUIRE); /* [ring-lead-2] */
 		}
 		*head = ring_low(lead);
-		take = ring_take(n, ahead + ring_limit(other) - *head, bulk);
+		take = ring_take(n, ring_limit(other, ahead) - *head, bulk);
 		if (take == 0)
 			return 0;
 		next = ring_word(ring_high(lead) + 1, *head + take);
@@ -326,7 +350,7 @@ RING_INLINE unsigned ring_claim_rts(struct ring_side *own, const struct ring_sid
 }
 
 RING_INLINE unsigned ring_claim_hts(struct ring_side *own, const struct ring_side *other,
-				    uint32_t ahead, unsigned n, bool bulk, uint32_t *head)
+				    const uint32_t *ahead, unsigned n, bool bulk, uint32_t *head)
 {
 	/*
 	 * [ring-turn-2] Orders the end of the claim before, and with it the other side's tail that
@@ -342,7 +366,7 @@ RING_INLINE unsigned ring_claim_hts(struct ring_side *own, const struct ring_sid
 			word = RING_LOAD(&own->tail, __ATOMIC_ACQUIRE); /* [ring-turn-2] */
 		}
 		*head = ring_low(word);
-		take = ring_take(n, ahead + ring_limit(other) - *head, bulk);
+		take = ring_take(n, ring_limit(other, ahead) - *head, bulk);
 		if (take == 0)
 			return 0;
 		next = ring_word(*head + take, *head);
@@ -407,8 +431,8 @@ RING_INLINE void ring_hand_over(struct ring_side *own, enum ring_sync sync, uint
 }
 
 RING_INLINE unsigned ring_claim(const struct ring *ring, struct ring_side *own,
-				const struct ring_side *other, enum ring_sync sync, uint32_t ahead,
-				unsigned n, bool bulk, uint32_t *head)
+				const struct ring_side *other, enum ring_sync sync,
+				const uint32_t *ahead, unsigned n, bool bulk, uint32_t *head)
 {
 	switch (sync) {
 	case RING_SINGLE:
@@ -432,11 +456,11 @@ RING_INLINE unsigned ring_enqueue(struct ring *ring, enum ring_sync sync, void *
 	uint32_t head, at, to_end;
 	unsigned n;
 
-	n = ring_claim(ring, &ring->in, &ring->out, sync, ring->size, asked, bulk, &head);
+	n = ring_claim(ring, &ring->in, &ring->out, sync, &ring->size, asked, bulk, &head);
 	if (n == 0)
 		return 0;
-	at = head & (ring->size - 1);
-	to_end = ring->size - at;
+	at = head & ring->mask;
+	to_end = ring->mask + 1 - at;
 	if (caa_likely(ring_is_one(asked) || n <= to_end)) {
 		RING_COPY(&ring->slots[at], objects, n);
 	} else {
@@ -453,11 +477,11 @@ RING_INLINE unsigned ring_dequeue(struct ring *ring, enum ring_sync sync, void *
 	uint32_t head, at, to_end;
 	unsigned n;
 
-	n = ring_claim(ring, &ring->out, &ring->in, sync, 0, asked, bulk, &head);
+	n = ring_claim(ring, &ring->out, &ring->in, sync, &ring_nothing, asked, bulk, &head);
 	if (n == 0)
 		return 0;
-	at = head & (ring->size - 1);
-	to_end = ring->size - at;
+	at = head & ring->mask;
+	to_end = ring->mask + 1 - at;
 	if (caa_likely(ring_is_one(asked) || n <= to_end)) {
 		RING_COPY(objects, &ring->slots[at], n);
 	} else {
@@ -533,8 +557,9 @@ RING_INLINE void ring_span_set(struct ring *ring, uint32_t head, unsigned n, str
 
 /* Claims stay open: the end of one is kept, so that finish can be held to it. */
 RING_INLINE unsigned ring_start(struct ring *ring, struct ring_side *own,
-				const struct ring_side *other, enum ring_sync sync, uint32_t ahead,
-				unsigned n, bool bulk, struct ring_span *span)
+				const struct ring_side *other, enum ring_sync sync,
+				const uint32_t *ahead, unsigned n, bool bulk,
+				struct ring_span *span)
 {
 	uint32_t head;
 
@@ -560,13 +585,13 @@ RING_INLINE void ring_finish(struct ring_side *own, enum ring_sync sync, unsigne
 static inline unsigned ring_enqueue_burst_start(struct ring *ring, unsigned n,
 						struct ring_span *span)
 {
-	return ring_start(ring, &ring->in, &ring->out, ring->in_sync, ring->size, n, false, span);
+	return ring_start(ring, &ring->in, &ring->out, ring->in_sync, &ring->size, n, false, span);
 }
 
 static inline unsigned ring_enqueue_bulk_start(struct ring *ring, unsigned n,
 					       struct ring_span *span)
 {
-	return ring_start(ring, &ring->in, &ring->out, ring->in_sync, ring->size, n, true, span);
+	return ring_start(ring, &ring->in, &ring->out, ring->in_sync, &ring->size, n, true, span);
 }
 
 static inline void ring_enqueue_finish(struct ring *ring, unsigned n)
@@ -577,13 +602,15 @@ static inline void ring_enqueue_finish(struct ring *ring, unsigned n)
 static inline unsigned ring_dequeue_burst_start(struct ring *ring, unsigned n,
 						struct ring_span *span)
 {
-	return ring_start(ring, &ring->out, &ring->in, ring->out_sync, 0, n, false, span);
+	return ring_start(ring, &ring->out, &ring->in, ring->out_sync, &ring_nothing, n, false,
+			  span);
 }
 
 static inline unsigned ring_dequeue_bulk_start(struct ring *ring, unsigned n,
 					       struct ring_span *span)
 {
-	return ring_start(ring, &ring->out, &ring->in, ring->out_sync, 0, n, true, span);
+	return ring_start(ring, &ring->out, &ring->in, ring->out_sync, &ring_nothing, n, true,
+			  span);
 }
 
 static inline void ring_dequeue_finish(struct ring *ring, unsigned n)

@@ -62,7 +62,7 @@ static unsigned put_wrongly(struct ring *ring, char call, void *const *objects, 
 {
 	uint32_t head, ahead = ring->size + (call == 'y');
 
-	n = ring_claim(ring, &ring->in, &ring->out, ring->in_sync, ahead, n, false, &head);
+	n = ring_claim(ring, &ring->in, &ring->out, ring->in_sync, &ahead, n, false, &head);
 	for (unsigned i = 0; i < n; i++)
 		interleave_copy(&ring->slots[(head + i) % ring->size], objects + i, 1);
 	if (n > 0)

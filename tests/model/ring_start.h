@@ -8,7 +8,7 @@ static inline void ring_side_start_at(struct ring_side *side, enum ring_sync syn
 {
 	side->lead = ring_word(sync == RING_MULTI ? at : 0, at);
 	side->tail = ring_word(sync == RING_MULTI_HTS ? at : 0, at);
-	side->seen = at;
+	side->limit = at;
 }
 
 /* Make an empty ring as if many objects had passed: positions go on from `at`. */

@@ -102,7 +102,7 @@ static unsigned put_wrongly(struct round *r, void *const *objects, unsigned n)
 	enum ring_sync claim = r->plant == ALONE ? RING_SINGLE : ring->in_sync;
 	uint32_t head, ahead = ring->size + (r->plant == ROOM);
 
-	n = ring_claim(ring, &ring->in, &ring->out, claim, ahead, n, false, &head);
+	n = ring_claim(ring, &ring->in, &ring->out, claim, &ahead, n, false, &head);
 	for (unsigned i = 0; i < n; i++)
 		ring->slots[(head + i) % ring->size] = objects[i];
 	if (n > 0)
