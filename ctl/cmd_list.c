@@ -152,6 +152,8 @@ int cmd_list_edit(const struct options *options, int argc, char **argv)
 	if (argc <= FIRST_WORD)
 		return usage_fail(argv[0], "'%s' needs a NAME and a PREFIX, '-' or 'file PATH'",
 				  argv[1]);
+	if (argv[2][0] == '-')
+		return usage_fail(argv[0], "unknown option '%s'", argv[2]);
 	params = json_object();
 	status = json_object_set_new(params, "name", json_string(argv[2])) == 0
 			 ? read_words(argc, argv, params)
