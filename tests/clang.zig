@@ -31,7 +31,7 @@ const suiteList = root.suiteList;
 
 pub fn asanSuites(b: *Build) []const Suite {
     const sanitize = "-fsanitize=address,undefined";
-    var objects = addClangParts(b, sanitize);
+    var objects = addClangParts(b, sanitize, sanitize);
     append(b, &objects, addClangObject(b, "tests/main.c", sanitize));
     for (all_parts) |part| for (unitSources(b, part)) |f| {
         append(b, &objects, addClangObject(b, f, sanitize));
@@ -83,7 +83,8 @@ pub const Fuzzer = struct { file: []const u8, exe: LazyPath };
 /// Each target as a program of libFuzzer's.
 pub fn addFuzzers(b: *Build) []const Fuzzer {
     const sanitize = "-fsanitize=fuzzer-no-link,address,undefined";
-    var objects = addClangParts(b, sanitize);
+    // What looks for faults is not itself to be explored.
+    var objects = addClangParts(b, sanitize, "-fsanitize=address,undefined");
     const shared = objects.items.len;
     var fuzzers: std.ArrayList(Fuzzer) = .empty;
     for (fuzzTargets(b)) |file| {
@@ -104,19 +105,16 @@ fn isHostile(name: []const u8) bool {
     return false;
 }
 
-/// How long each target runs: a time, or the targets of hostile a number of inputs.
-pub const FuzzLimit = union(enum) { seconds: u32, runs: u64 };
-
-pub fn fuzzSuites(b: *Build, fuzzers: []const Fuzzer, limit: FuzzLimit) []const Suite {
+/// Each for so many seconds.
+pub fn fuzzSuites(b: *Build, fuzzers: []const Fuzzer, seconds: u32) []const Suite {
     var suites: std.ArrayList(Suite) = .empty;
     for (fuzzers) |fuzzer| {
         const name = fuzzName(fuzzer.file);
         const canary = isCanary(fuzzer.file);
-        if (limit == .runs and !isHostile(name)) continue;
         append(b, &suites, .{
             .kind = if (canary) .fails else .run,
             .name = b.fmt("fuzz {s}", .{name}),
-            .timeout_s = if (limit == .seconds) limit.seconds + 120 else 4 * 3600,
+            .timeout_s = seconds + 120,
             .words = wordList(b, &.{
                 .{ .text = "/bin/sh" },
                 .{ .text = "-euc" },
@@ -130,10 +128,7 @@ pub fn fuzzSuites(b: *Build, fuzzers: []const Fuzzer, limit: FuzzLimit) []const 
                 .{ .text = "sh" },
                 .{ .path = fuzzer.exe },
                 .{ .text = name },
-                .{ .text = switch (limit) {
-                    .seconds => |n| b.fmt("-max_total_time={d}", .{n}),
-                    .runs => |n| b.fmt("-runs={d}", .{n / hostile.len}),
-                } },
+                .{ .text = b.fmt("-max_total_time={d}", .{seconds}) },
                 // The canary's seed would tell it the bug.
                 .{ .text = if (canary) "" else b.fmt("tests/fuzz/seeds/{s}", .{name}) },
             }),
@@ -143,13 +138,28 @@ pub fn fuzzSuites(b: *Build, fuzzers: []const Fuzzer, limit: FuzzLimit) []const 
     return suites.items;
 }
 
+/// Those of packets, for a number of inputs.
+pub fn hostileSuites(b: *Build, fuzzers: []const Fuzzer) []const Suite {
+    var words: std.ArrayList(root.Word) = .empty;
+    append(b, &words, .{ .text = "/usr/bin/python3" });
+    append(b, &words, .{ .text = "tests/fuzz/hostile.py" });
+    for (fuzzers) |fuzzer| {
+        const name = fuzzName(fuzzer.file);
+        if (isHostile(name)) append(b, &words, .{
+            .text = b.fmt("{s}=", .{name}),
+            .path = fuzzer.exe,
+        });
+    }
+    return suiteList(b, &.{.{ .name = "hostile", .timeout_s = 4 * 3600, .words = words.items }});
+}
+
 /// The project on devices in memory.
-fn addClangParts(b: *Build, sanitize: []const u8) std.ArrayList(LazyPath) {
+fn addClangParts(b: *Build, sanitize: []const u8, of_models: []const u8) std.ArrayList(LazyPath) {
     var objects: std.ArrayList(LazyPath) = .empty;
     for (all_parts) |part| for (partSources(b, part, .memory)) |f| {
         append(b, &objects, addClangObject(b, f, sanitize));
     };
-    for (sources(b, models)) |f| append(b, &objects, addClangObject(b, f, sanitize));
+    for (sources(b, models)) |f| append(b, &objects, addClangObject(b, f, of_models));
     return objects;
 }
 

@@ -25,6 +25,8 @@ enum {
 	HOURS_MS = 3 * 3600 * 1000, /* after which no flow lives */
 	SEGMENTS_MAX = 64,          /* that are looked at */
 	INSIDERS_MAX = 16,
+	OPENERS = 6, /* TCP, UDP and echo, in both families */
+	OPENER_MAX = 256,
 };
 
 static const struct way {
@@ -49,9 +51,27 @@ struct given {
 	int from;
 };
 
+/* An address in both families. */
+struct pair {
+	uint8_t v4[16];
+	uint8_t v6[16];
+};
+
+/* A packet that opens a flow. */
+struct opener {
+	uint8_t bytes[OPENER_MAX];
+	uint32_t len;
+	struct flow_key key;
+};
+
 static struct {
 	struct dataplane *dataplane;
 	struct nic *nics[INTERFACES];
+	struct pair outer[INTERFACES];
+	struct pair tun;
+	struct pair inside; /* the ends of the flows */
+	struct pair site;
+	struct opener openers[OPENERS];
 	uint64_t now_ms;
 	uint8_t insiders[INSIDERS_MAX][17]; /* version, address */
 	unsigned insider_count;
@@ -68,32 +88,42 @@ static struct addr address(const char *text)
 	return a;
 }
 
-static bool is_address(const uint8_t *bytes, uint8_t version, const char *text)
+static struct pair make_pair(const char *v4, const char *v6)
 {
-	struct addr want = address(text);
-	uint8_t raw[16];
+	struct addr a = address(v4), b = address(v6);
+	struct pair pair = {0};
 
-	addr_to_bytes(&want, raw);
-	return want.version == version && memcmp(bytes, raw, version == 4 ? 4 : 16) == 0;
+	addr_to_bytes(&a, pair.v4);
+	addr_to_bytes(&b, pair.v6);
+	return pair;
 }
 
-static const char *outer_text(unsigned egress, uint8_t version)
+static const uint8_t *of_version(const struct pair *pair, uint8_t version)
 {
-	return version == 4 ? ways[egress].address4 : ways[egress].address6;
+	return version == 4 ? pair->v4 : pair->v6;
+}
+
+static bool same_address(const uint8_t *a, const uint8_t *b, uint8_t version)
+{
+	return memcmp(a, b, version == 4 ? 4 : 16) == 0;
+}
+
+static bool is_outer_of(const uint8_t *bytes, uint8_t version, unsigned egress)
+{
+	return same_address(bytes, of_version(&play.outer[egress], version), version);
 }
 
 static bool is_outer(const uint8_t *bytes, uint8_t version, bool translated)
 {
 	for (unsigned i = 0; i < INTERFACES; i++)
-		if ((ways[i].nat || !translated) &&
-		    is_address(bytes, version, outer_text(i, version)))
+		if ((ways[i].nat || !translated) && is_outer_of(bytes, version, i))
 			return true;
 	return false;
 }
 
 static bool is_own(const uint8_t *bytes, uint8_t version)
 {
-	return is_address(bytes, version, version == 4 ? "10.66.0.2" : "fd66::2") ||
+	return same_address(bytes, of_version(&play.tun, version), version) ||
 	       is_outer(bytes, version, false);
 }
 
@@ -169,6 +199,11 @@ static void make(void)
 			EGRESS_INTERFACE, ways[i].name, ways[i].nat, PORT, PORT, ON_DOWN_DROP};
 	egresses[NONE].type = EGRESS_DROP;
 	egresses[NO].type = EGRESS_REJECT;
+	play.tun = make_pair("10.66.0.2", "fd66::2");
+	play.inside = make_pair("10.0.0.5", "fd00::5");
+	play.site = make_pair("198.51.100.7", "2001:db8:51::7");
+	for (unsigned i = 0; i < INTERFACES; i++)
+		play.outer[i] = make_pair(ways[i].address4, ways[i].address6);
 	play.memory = malloc(3 * (size_t)BUF_SIZE);
 	if (!play.memory || tun_open(&tun_options, &options.tun) != 0 ||
 	    dataplane_create(&options, &play.dataplane, NULL) != 0)
@@ -210,11 +245,6 @@ static bool is_nowhere(const uint8_t *dst, uint8_t version)
 		return dst[0] == 0 || dst[0] == 127 || dst[0] >= 224 ||
 		       (dst[0] == 169 && dst[1] == 254);
 	return dst[0] == 0xff || (dst[0] == 0xfe && (dst[1] & 0xc0) == 0x80);
-}
-
-static bool same_address(const uint8_t *a, const uint8_t *b, uint8_t version)
-{
-	return memcmp(a, b, version == 4 ? 4 : 16) == 0;
 }
 
 /* UDP over less than the whole IP payload is legal, but what offloads make of it is anybody's. */
@@ -301,7 +331,7 @@ static const char *check_source(const struct packet *p, unsigned egress)
 {
 	const struct flow_key *key = &p->key;
 
-	if (!is_address(key->src, key->version, outer_text(egress, key->version)))
+	if (!is_outer_of(key->src, key->version, egress))
 		return "source is not ours";
 	if (p->kind == PACKET_TRANSPORT && key->src_port != PORT)
 		return "source port is not of our slice";
@@ -396,8 +426,7 @@ static const char *check_entering(const struct given *given, struct buf *out)
 	}
 	if (!is_insider(p.key.dst, p.key.version))
 		return "to somebody who did not ask";
-	if (!is_address(given->packet.key.dst, p.key.version,
-			outer_text((unsigned)given->from, p.key.version)))
+	if (!is_outer_of(given->packet.key.dst, p.key.version, (unsigned)given->from))
 		return "was for another";
 	if (p.kind == PACKET_ICMP_ERROR && given->right && wrong_quote(given, &p))
 		return "about a packet that was not ours";
@@ -500,28 +529,67 @@ bool worker_props_input(const uint8_t *input, size_t size, struct buf *buf)
 
 void worker_props_ends(uint8_t version, int from, uint8_t src[16], uint8_t dst[16])
 {
-	struct addr inner = address(version == 4 ? "10.0.0.5" : "fd00::5");
-	struct addr outer = address(outer_text(DIRECT, version));
-	struct addr other = address(version == 4 ? "198.51.100.7" : "2001:db8:51::7");
+	const struct pair *to = from < 0 ? &play.site : &play.outer[DIRECT];
 
-	addr_to_bytes(from < 0 ? &inner : &other, src);
-	addr_to_bytes(from < 0 ? &other : &outer, dst);
+	if (!play.dataplane)
+		make();
+	memcpy(src, of_version(from < 0 ? &play.inside : &play.site, version), 16);
+	memcpy(dst, of_version(to, version), 16);
 }
 
-static void open_flow(uint8_t version, uint8_t proto)
+static void make_opener(uint8_t version, uint8_t proto, struct opener *opener)
 {
-	uint8_t bytes[256];
-	struct buf buf = {.data = bytes};
+	struct buf buf = {.data = opener->bytes};
 	struct packets_spec spec = {.version = version,
 				    .proto = proto,
 				    .src_port = 1234,
 				    .dst_port = 80,
 				    .tcp_flags = TCP_SYN,
 				    .icmp_type = version == 4 ? 8 : 128};
+	struct packet packet;
 
 	worker_props_ends(version, WORKER_PROPS_INSIDE, spec.src, spec.dst);
 	packets_build(&spec, &buf);
-	if (worker_props_play(&buf, WORKER_PROPS_INSIDE))
+	opener->len = buf.len;
+	if (packet_parse(&buf, &packet) != REASON_NONE)
+		abort();
+	opener->key = packet.key;
+}
+
+static void make_openers(void)
+{
+	static const uint8_t protos[2][OPENERS / 2] = {{PROTO_TCP, PROTO_UDP, PROTO_ICMP},
+						       {PROTO_TCP, PROTO_UDP, PROTO_ICMP6}};
+
+	for (unsigned i = 0; i < OPENERS; i++) {
+		struct opener *opener = &play.openers[i];
+		struct buf buf = {.data = opener->bytes};
+
+		make_opener(i < OPENERS / 2 ? 4 : 6, protos[i / (OPENERS / 2)][i % (OPENERS / 2)],
+			    opener);
+		buf.len = opener->len;
+		worker_props_hold(&buf, WORKER_PROPS_INSIDE);
+	}
+}
+
+/* All in one turn. Each was looked at when it was made. */
+static void open_flows(void)
+{
+	struct buf out = {.data = play.memory};
+	uint8_t next_hop[6];
+	unsigned left = 0;
+
+	for (unsigned i = 0; i < OPENERS; i++) {
+		const struct opener *opener = &play.openers[i];
+
+		note_insider(&opener->key);
+		tun_mem_inject(dataplane_tun(play.dataplane), 0, opener->bytes, opener->len,
+			       &out.offload);
+	}
+	dataplane_turn(play.dataplane, 0, play.now_ms);
+	while (nic_mem_take(play.nics[DIRECT], 0, out.data, BUF_SIZE, &out.offload, next_hop) > 0)
+		left++;
+	if (left != OPENERS)
 		abort();
 }
 
@@ -529,13 +597,12 @@ void worker_props_begin(bool flows)
 {
 	if (!play.dataplane)
 		make();
+	if (play.openers[0].len == 0)
+		make_openers();
 	play.now_ms += HOURS_MS;
 	play.insider_count = 0;
 	play.flows = flows;
 	dataplane_turn(play.dataplane, 0, play.now_ms);
-	for (uint8_t version = 4; flows && version <= 6; version += 2) {
-		open_flow(version, PROTO_TCP);
-		open_flow(version, PROTO_UDP);
-		open_flow(version, version == 4 ? PROTO_ICMP : PROTO_ICMP6);
-	}
+	if (flows)
+		open_flows();
 }
