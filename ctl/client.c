@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/reply.h"
+
 enum {
 	REQUEST_ID = 1,
 	RETRY_MS = 50,
@@ -307,4 +309,22 @@ int client_call(const struct options *options, const char *method, json_t *param
 	json_decref(reply);
 	close(fd);
 	return status;
+}
+
+int client_change(const struct options *options, const char *method, json_t *params,
+		  void (*print)(const json_t *result))
+{
+	json_t *result;
+	int status = client_call(options, method, params, &result);
+
+	if (status == STATUS_REFUSED || status == STATUS_NOT_FOUND)
+		fputs("nothing was changed\n", stderr);
+	if (status != STATUS_OK)
+		return status;
+	if (options->json)
+		reply_print_json(result, stdout);
+	else
+		print(result);
+	json_decref(result);
+	return STATUS_OK;
 }

@@ -27,6 +27,13 @@ enum {
 int client_call(const struct options *options, const char *method, json_t *params, json_t **result);
 
 /*
+ * The same for what changes something; then what came of it is on standard output, by print or as
+ * JSON, and if it was refused, that nothing was changed is on standard error.
+ */
+int client_change(const struct options *options, const char *method, json_t *params,
+		  void (*print)(const json_t *result));
+
+/*
  * The exit status that an error object of JSON-RPC amounts to, and the line that explains it: the
  * place in a file if there is one, then the text.
  */

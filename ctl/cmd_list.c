@@ -36,14 +36,12 @@ static int append_list(json_t *prefixes, const char *command, const struct list 
 			command, "more than %d prefixes: write them to a file, and say `file PATH`",
 			EDIT_PREFIXES_MAX);
 	for (size_t i = 0; status == STATUS_OK && i < list->count4; i++) {
-		const struct list4_entry *entry = &list->v4[i];
-		struct prefix prefix = {{.version = 4, .v4 = entry->addr}, entry->len};
+		struct prefix prefix = list4_prefix(&list->v4[i]);
 
 		status = append_prefix(prefixes, command, &prefix);
 	}
 	for (size_t i = 0; status == STATUS_OK && i < list->count6; i++) {
-		const struct list6_entry *entry = &list->v6[i];
-		struct prefix prefix = {{.version = 6, .v6 = entry->addr}, entry->len};
+		struct prefix prefix = list6_prefix(&list->v6[i]);
 
 		status = append_prefix(prefixes, command, &prefix);
 	}
@@ -143,10 +141,20 @@ static void print_edit(const json_t *result, const char *done)
 	       reply_number(result, "v4"), reply_number(result, "v6"), took);
 }
 
+static void print_added(const json_t *result)
+{
+	print_edit(result, "added");
+}
+
+static void print_removed(const json_t *result)
+{
+	print_edit(result, "removed");
+}
+
 int cmd_list_edit(const struct options *options, int argc, char **argv)
 {
 	bool adds = argv[1][0] == 'a';
-	json_t *params, *result;
+	json_t *params;
 	int status;
 
 	if (argc <= FIRST_WORD)
@@ -165,15 +173,6 @@ int cmd_list_edit(const struct options *options, int argc, char **argv)
 		json_decref(params);
 		return status;
 	}
-	status = client_call(options, adds ? "list.add" : "list.del", params, &result);
-	if (status == STATUS_REFUSED || status == STATUS_NOT_FOUND)
-		fputs("nothing was changed\n", stderr);
-	if (status != STATUS_OK)
-		return status;
-	if (options->json)
-		reply_print_json(result, stdout);
-	else
-		print_edit(result, adds ? "added" : "removed");
-	json_decref(result);
-	return STATUS_OK;
+	return adds ? client_change(options, "list.add", params, print_added)
+		    : client_change(options, "list.del", params, print_removed);
 }

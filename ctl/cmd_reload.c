@@ -36,8 +36,6 @@ static void print_reload(const json_t *result)
 int cmd_reload(const struct options *options, int argc, char **argv)
 {
 	json_t *params = NULL;
-	json_t *result;
-	int status;
 
 	if (argc > 1)
 		params = json_pack("{s:[]}", "lists");
@@ -54,15 +52,5 @@ int cmd_reload(const struct options *options, int argc, char **argv)
 			return usage_fail(argv[0], wrong, argv[i]);
 		}
 	}
-	status = client_call(options, "reload", params, &result);
-	if (status == STATUS_REFUSED || status == STATUS_NOT_FOUND)
-		fputs("nothing was changed\n", stderr);
-	if (status != STATUS_OK)
-		return status;
-	if (options->json)
-		reply_print_json(result, stdout);
-	else
-		print_reload(result);
-	json_decref(result);
-	return STATUS_OK;
+	return client_change(options, "reload", params, print_reload);
 }

@@ -32,6 +32,16 @@ struct list6_entry {
 	uint8_t len;
 };
 
+static inline struct prefix list4_prefix(const struct list4_entry *entry)
+{
+	return (struct prefix){{.version = 4, .v4 = entry->addr}, entry->len};
+}
+
+static inline struct prefix list6_prefix(const struct list6_entry *entry)
+{
+	return (struct prefix){{.version = 6, .v6 = entry->addr}, entry->len};
+}
+
 /* What the parser saw; shown by `check` and `list show`. */
 struct list_counts {
 	size_t lines;

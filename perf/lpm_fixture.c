@@ -94,16 +94,7 @@ struct list *fixture_make_up_full(void)
 
 static struct prefix prefix_of(const struct fixture *f, const struct list *list, size_t i)
 {
-	struct prefix prefix = {.addr.version = (uint8_t)f->version};
-
-	if (f->version == 4) {
-		prefix.addr.v4 = list->v4[i].addr;
-		prefix.len = list->v4[i].len;
-	} else {
-		prefix.addr.v6 = list->v6[i].addr;
-		prefix.len = list->v6[i].len;
-	}
-	return prefix;
+	return f->version == 4 ? list4_prefix(&list->v4[i]) : list6_prefix(&list->v6[i]);
 }
 
 static unsigned rule_of(const struct fixture *f, size_t i)

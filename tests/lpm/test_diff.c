@@ -57,18 +57,8 @@ static void sides_free(struct sides *s)
 /* Prefix i of a list, its line too. */
 static struct prefix entry_at(const struct list *list, unsigned version, size_t i, uint32_t *line)
 {
-	struct prefix prefix = {.addr.version = (uint8_t)version};
-
-	if (version == 4) {
-		prefix.addr.v4 = list->v4[i].addr;
-		prefix.len = list->v4[i].len;
-		*line = list->v4[i].line;
-	} else {
-		prefix.addr.v6 = list->v6[i].addr;
-		prefix.len = list->v6[i].len;
-		*line = list->v6[i].line;
-	}
-	return prefix;
+	*line = version == 4 ? list->v4[i].line : list->v6[i].line;
+	return version == 4 ? list4_prefix(&list->v4[i]) : list6_prefix(&list->v6[i]);
 }
 
 static size_t entry_count(const struct list *list, unsigned version)

@@ -147,6 +147,7 @@ def test_edits_come_by_stdin_and_file(gateway):
     (("add", "nosuch", "45.5.52.0/22"), 4, "no list is named 'nosuch'"),
     (("del", "listed", "198.51.100.0/24", "45.5.52.0/22"), 4, "45.5.52.0/22 is not in list"),
     (("del", "listed", "198.51.100.0/25"), 4, "198.51.100.0/25 is not in list"),
+    (("add", "--frob", "listed", "45.5.52.0/22"), 1, "unknown option '--frob'"),
     (("add", "listed"), 1, "needs a NAME and a PREFIX"),
     (("add", "listed", "file", "nosuch.txt"), 1, "nosuch.txt"),
     (("add", "listed", "file", "broken.txt"), 2, "broken.txt:2:1: not a prefix: 'x'"),
