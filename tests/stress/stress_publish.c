@@ -24,20 +24,18 @@
  *   leak     a table is not freed
  */
 #include <dlfcn.h>
-#include <getopt.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <urcu/urcu-qsbr.h>
 
 #include "dataplane/route.h"
+#include "tests/model/stress.h"
 
 enum {
 	READERS_MAX = 16,
@@ -48,7 +46,6 @@ enum {
 	OFFLINE_TURNS = 256,
 	SLEEP_TURNS = 65536, /* a multiple of the former; readers are mostly awake */
 	PLANT_EVERY = 4,     /* generations */
-	PLANT_S = 60,        /* at most; a planted fault is found in the first second */
 };
 
 enum plant { NONE, NOWAIT, HOLD, OFFLINE, STAMP, BACK, LEAK, PLANTS };
@@ -362,7 +359,7 @@ static void report(const struct stress *s)
 }
 
 /* Returns whether all invariants held. */
-static bool run(enum plant plant, double seconds, unsigned readers)
+static bool run(unsigned plant, double seconds, unsigned readers)
 {
 	struct stress *s = aligned_alloc(64, sizeof(*s));
 	bool held;
@@ -401,60 +398,10 @@ static bool run(enum plant plant, double seconds, unsigned readers)
 	return held;
 }
 
-/* Returns whether a run with that fault failed; to hang is not to fail. */
-static bool plant_is_found(enum plant plant, unsigned readers)
-{
-	int status = 0;
-	bool found;
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		abort();
-	if (pid == 0) {
-		alarm(2 * PLANT_S);
-		_exit(run(plant, PLANT_S, readers) ? 0 : 1);
-	}
-	waitpid(pid, &status, 0);
-	found = status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
-	printf("stress_publish: planted %s: %s\n", plant_names[plant],
-	       found ? "found" : "NOT FOUND");
-	return found;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"seconds", required_argument, NULL, 's'},
-		{"readers", required_argument, NULL, 'r'},
-		{"plant", required_argument, NULL, 'p'},
-		{0},
-	};
-	double seconds = 5;
-	unsigned long readers = 2;
-	enum plant plant = NONE;
-	bool ok;
+	static const struct stress_program program = {"stress_publish", plant_names, PLANTS,
+						      READERS_MAX, run};
 
-	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (c == 's')
-			seconds = strtod(optarg, NULL);
-		else if (c == 'r')
-			readers = strtoul(optarg, NULL, 10);
-		else if (c == 'p')
-			for (plant = NOWAIT;
-			     plant < PLANTS && strcmp(optarg, plant_names[plant]) != 0;)
-				plant++;
-		else
-			return 2;
-	}
-	if (plant == PLANTS || readers < 1 || readers > READERS_MAX) {
-		fprintf(stderr, "stress_publish: unknown fault, or not 1 to %d readers\n",
-			READERS_MAX);
-		return 2;
-	}
-	ok = run(plant, plant == NONE ? seconds : PLANT_S, (unsigned)readers);
-	for (enum plant p = NOWAIT; p < PLANTS && plant == NONE; p++)
-		ok &= plant_is_found(p, (unsigned)readers);
-	return ok ? 0 : 1;
+	return stress_main(&program, argc, argv);
 }
