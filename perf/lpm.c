@@ -3,7 +3,6 @@
  * split over 14 rules, as if by country; keys are drawn beforehand. The full table is read from a
  * file, or made up with the lengths of the Internet's own and, unlike that one, spread evenly.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "lpm/layout4.h"
 #include "perf/lpm_fixture.h"
 #include "perf/lpm_publish.h"
+#include "perf/options.h"
 #include "perf/perf.h"
 #include "perf/report.h"
 #include "perf/smaps.h"
@@ -505,51 +505,17 @@ static int usage(FILE *out)
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
-					      {"quick", no_argument, NULL, 'q'},
-					      {"cold", no_argument, NULL, 'o'},
-					      {"no-peers", no_argument, NULL, 'p'},
-					      {"runs", required_argument, NULL, 'n'},
-					      {"case", required_argument, NULL, 'c'},
-					      {"table", required_argument, NULL, 't'},
-					      {"help", no_argument, NULL, 'h'},
-					      {NULL, 0, NULL, 0}};
-	char *end;
-	int c;
+	const struct options_entry entries[] = {
+		{"json", .flag = &o->json, .set = true},
+		{"quick", .flag = &o->quick, .set = true},
+		{"cold", .flag = &o->cold, .set = true},
+		{"no-peers", .flag = &o->peers, .set = false},
+		{"runs", .number = &o->runs, .min = RUNS_MIN, .max = REPORT_RUNS_MAX},
+		{"case", .text = &o->only},
+		{"table", .text = &o->full},
+	};
 
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			o->json = true;
-			break;
-		case 'q':
-			o->quick = true;
-			break;
-		case 'o':
-			o->cold = true;
-			break;
-		case 'p':
-			o->peers = false;
-			break;
-		case 'n':
-			o->runs = (unsigned)strtoul(optarg, &end, 10);
-			if (*end != '\0' || o->runs < RUNS_MIN || o->runs > REPORT_RUNS_MAX)
-				return -1;
-			break;
-		case 'c':
-			o->only = optarg;
-			break;
-		case 't':
-			o->full = optarg;
-			break;
-		case 'h':
-			return 1;
-		default:
-			return -1;
-		}
-	}
-	return optind == argc ? 0 : -1;
+	return options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
 }
 
 static void print_head(const struct options *o, const struct list *full, const char *peers)

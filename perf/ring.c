@@ -60,6 +60,7 @@ struct place {
 
 struct bench {
 	struct place *place;
+	enum ring_threads threads;
 	struct slice slice;
 	cpu_set_t cores; /* as it was */
 	/* The thread on the other core, and its count of slices. */
@@ -167,7 +168,7 @@ static double run_slice(struct bench *b)
 	double start;
 
 	s->loops = &s->subject->loops[s->n > 1];
-	s->subject->init(p->ring);
+	s->subject->init(p->ring, b->threads != RING_SPSC, b->threads == RING_MPMC);
 	b->other_sum = 0;
 	b->other_wrong = false;
 	start = now_ns();
@@ -247,6 +248,7 @@ static void compare(struct bench *b, const struct options *o, enum ring_threads 
 	snprintf(text, sizeof(text), "%s n%u %s", thread_names[threads], n, what_names[what]);
 	if (o->only && !strstr(text, o->only))
 		return;
+	b->threads = threads;
 	b->slice = (struct slice){.subject = subjects[0], .what = what, .n = n};
 	if (what != PAIR)
 		other_start(b);

@@ -8,8 +8,9 @@ static size_t ck_size(void)
 	return sizeof(struct ck_ring) + RING_SLOTS * sizeof(struct ck_ring_buffer);
 }
 
-static void ck_init(void *memory)
+static void ck_init(void *memory, bool producers, bool consumers)
 {
+	(void)producers, (void)consumers;
 	ck_ring_init(memory, RING_SLOTS);
 }
 

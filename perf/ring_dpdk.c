@@ -11,7 +11,7 @@ static size_t rte_size(void)
 }
 
 /* As rte_ring_init does. */
-static void rte_init(void *memory, enum rte_ring_sync_type in, enum rte_ring_sync_type out)
+static void rte_init(void *memory, bool producers, bool consumers)
 {
 	struct rte_ring *ring = memory;
 
@@ -19,23 +19,8 @@ static void rte_init(void *memory, enum rte_ring_sync_type in, enum rte_ring_syn
 	ring->size = RING_SLOTS;
 	ring->mask = RING_SLOTS - 1;
 	ring->capacity = ring->mask;
-	ring->prod.sync_type = in;
-	ring->cons.sync_type = out;
-}
-
-static void rte_init_spsc(void *memory)
-{
-	rte_init(memory, RTE_RING_SYNC_ST, RTE_RING_SYNC_ST);
-}
-
-static void rte_init_mpsc(void *memory)
-{
-	rte_init(memory, RTE_RING_SYNC_MT, RTE_RING_SYNC_ST);
-}
-
-static void rte_init_mpmc(void *memory)
-{
-	rte_init(memory, RTE_RING_SYNC_MT, RTE_RING_SYNC_MT);
+	ring->prod.sync_type = producers ? RTE_RING_SYNC_MT : RTE_RING_SYNC_ST;
+	ring->cons.sync_type = consumers ? RTE_RING_SYNC_MT : RTE_RING_SYNC_ST;
 }
 
 RING_LOOP unsigned rte_sp(void *ring, void *const *objects, unsigned n)
@@ -63,7 +48,7 @@ RING_LOOPS(rte_mpsc, rte_mp, rte_sc)
 RING_LOOPS(rte_mpmc, rte_mp, rte_mc)
 
 const struct ring_subject ring_dpdk[RING_THREADS] = {
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_spsc, RING_LOOPS_NAMED(rte_spsc)},
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpsc, RING_LOOPS_NAMED(rte_mpsc)},
-	{"rte_ring", RING_N_MAX, rte_size, rte_init_mpmc, RING_LOOPS_NAMED(rte_mpmc)},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init, RING_LOOPS_NAMED(rte_spsc)},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init, RING_LOOPS_NAMED(rte_mpsc)},
+	{"rte_ring", RING_N_MAX, rte_size, rte_init, RING_LOOPS_NAMED(rte_mpmc)},
 };

@@ -39,7 +39,7 @@ struct ring_subject {
 	const char *name;
 	unsigned n_max;
 	size_t (*size_bytes)(void);
-	void (*init)(void *memory);
+	void (*init)(void *memory, bool producers, bool consumers); /* many of them */
 
 	struct ring_loops loops[2]; /* of one object, of n */
 };

@@ -10,25 +10,11 @@ static size_t own_size(void)
 	return ring_size_bytes(RING_SLOTS);
 }
 
-static void own_init(void *memory, enum ring_sync in, enum ring_sync out)
+static void own_init(void *memory, bool producers, bool consumers)
 {
-	if (ring_init(memory, RING_SLOTS, in, out) < 0)
+	if (ring_init(memory, RING_SLOTS, producers ? RING_MULTI : RING_SINGLE,
+		      consumers ? RING_MULTI : RING_SINGLE) < 0)
 		abort();
-}
-
-static void own_init_spsc(void *memory)
-{
-	own_init(memory, RING_SINGLE, RING_SINGLE);
-}
-
-static void own_init_mpsc(void *memory)
-{
-	own_init(memory, RING_MULTI, RING_SINGLE);
-}
-
-static void own_init_mpmc(void *memory)
-{
-	own_init(memory, RING_MULTI, RING_MULTI);
 }
 
 RING_LOOP unsigned own_sp(void *ring, void *const *objects, unsigned n)
@@ -56,7 +42,7 @@ RING_LOOPS(own_mpsc, own_mp, own_sc)
 RING_LOOPS(own_mpmc, own_mp, own_mc)
 
 const struct ring_subject ring_own[RING_THREADS] = {
-	{"ring", RING_N_MAX, own_size, own_init_spsc, RING_LOOPS_NAMED(own_spsc)},
-	{"ring", RING_N_MAX, own_size, own_init_mpsc, RING_LOOPS_NAMED(own_mpsc)},
-	{"ring", RING_N_MAX, own_size, own_init_mpmc, RING_LOOPS_NAMED(own_mpmc)},
+	{"ring", RING_N_MAX, own_size, own_init, RING_LOOPS_NAMED(own_spsc)},
+	{"ring", RING_N_MAX, own_size, own_init, RING_LOOPS_NAMED(own_mpsc)},
+	{"ring", RING_N_MAX, own_size, own_init, RING_LOOPS_NAMED(own_mpmc)},
 };
