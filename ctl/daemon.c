@@ -28,6 +28,7 @@
 
 #include "ctl/commands.h"
 #include "ctl/usage.h"
+#include "tun/probe.h"
 
 enum {
 	QUEUES_AUTO_MAX = 4,
@@ -126,6 +127,27 @@ static void fill_egresses(const struct conf *c, struct egress_options *out)
 	}
 }
 
+/* What the kernel gets wrong stays off; TUN_OFFLOAD_* of it. */
+static unsigned wrong_offloads(void)
+{
+	static const struct {
+		unsigned offload;
+		const char *word;
+	} names[] = {
+		{TUN_OFFLOAD_CSUM, "csum"}, {TUN_OFFLOAD_TSO4, "tso4"}, {TUN_OFFLOAD_TSO6, "tso6"},
+		{TUN_OFFLOAD_USO4, "uso4"}, {TUN_OFFLOAD_USO6, "uso6"},
+	};
+	unsigned wrong = 0;
+	int rc = probe_offloads(NULL, &wrong);
+
+	if (rc < 0)
+		say("offloads are used untried: no scratch device: %s", strerror(-rc));
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (wrong & names[i].offload)
+			say("offload %s is off: this kernel gets it wrong", names[i].word);
+	return wrong;
+}
+
 static int open_dataplane(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
@@ -142,6 +164,7 @@ static int open_dataplane(struct daemon *d)
 			  : queues            ? queues
 					      : 1,
 		.persist = true,
+		.without = wrong_offloads(),
 		.fd = -1,
 	};
 	d->took_over = if_nametoindex(c->interface.name) != 0;

@@ -18,12 +18,20 @@ struct tun_queue;
 enum {
 	TUN_QUEUES_MAX = 64,
 	TUN_NAME_MAX = 16, /* with its terminator */
+
+	/* Offloads, as bits. */
+	TUN_OFFLOAD_CSUM = 1,
+	TUN_OFFLOAD_TSO4 = 2,
+	TUN_OFFLOAD_TSO6 = 4,
+	TUN_OFFLOAD_USO4 = 8,
+	TUN_OFFLOAD_USO6 = 16,
 };
 
 struct tun_options {
 	const char *name; /* NULL or "": the system chooses */
 	unsigned queues;  /* 1..TUN_QUEUES_MAX */
 	bool persist;     /* outlives the process; an existing device of that name is taken over */
+	unsigned without; /* TUN_OFFLOAD_* that stay off, with those that need them */
 	int fd;           /* -1, or an open device that the caller passes on (queues must be 1);
 			   * a failed tun_open leaves it the caller's */
 };

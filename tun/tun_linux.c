@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,7 +25,7 @@ struct tun_queue {
 
 struct tun {
 	char name[TUN_NAME_MAX];
-	const char *offloads;
+	char offloads[sizeof("csum tso4 tso6 uso")];
 	bool steered;
 	uint32_t steer_seed;
 	unsigned queue_count;
@@ -157,26 +158,38 @@ static int open_queue(const struct tun_options *options, char name[TUN_NAME_MAX]
 	return 0;
 }
 
-/* Settings of the whole device, made through any of its queues. */
-static int set_up(struct tun *tun)
+/* The flags of what is left without some; without checksums the kernel has no segmentation. */
+static unsigned flags_without(unsigned without)
 {
-	static const struct {
-		unsigned flags;
-		const char *words;
-	} levels[] = {
-		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4 | TUN_F_USO6,
-		 "csum tso4 tso6 uso"},
-		{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "csum tso4 tso6"},
-		{0, "none"},
-	};
+	const unsigned uso = TUN_OFFLOAD_USO4 | TUN_OFFLOAD_USO6;
+
+	if (without & TUN_OFFLOAD_CSUM)
+		return 0;
+	return TUN_F_CSUM | (without & TUN_OFFLOAD_TSO4 ? 0 : TUN_F_TSO4) |
+	       (without & TUN_OFFLOAD_TSO6 ? 0 : TUN_F_TSO6) |
+	       (without & uso ? 0 : TUN_F_USO4 | TUN_F_USO6);
+}
+
+static void note_offloads(struct tun *tun, unsigned flags)
+{
+	snprintf(tun->offloads, sizeof(tun->offloads), "%s%s%s%s", flags ? "csum" : "none",
+		 flags & TUN_F_TSO4 ? " tso4" : "", flags & TUN_F_TSO6 ? " tso6" : "",
+		 flags & TUN_F_USO4 ? " uso" : "");
+}
+
+/* Settings of the whole device, made through any of its queues. */
+static int set_up(struct tun *tun, unsigned without)
+{
+	const unsigned best = flags_without(without);
+	const unsigned levels[] = {best, best & ~(TUN_F_USO4 | TUN_F_USO6), 0};
 	const int fd = tun->queues[0].fd;
 	int header_len = sizeof(struct offload);
 
 	if (ioctl(fd, TUNSETVNETHDRSZ, &header_len) < 0)
 		return -errno;
 	for (unsigned i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
-		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)levels[i].flags) == 0) {
-			tun->offloads = levels[i].words;
+		if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)levels[i]) == 0) {
+			note_offloads(tun, levels[i]);
 			return 0;
 		}
 	}
@@ -202,7 +215,7 @@ static int open_queues(struct tun *tun, const struct tun_options *options)
 		if (used < 0 || used > 1)
 			return used < 0 ? used : -EBUSY;
 	}
-	rc = set_up(tun);
+	rc = set_up(tun, options->without);
 	if (rc == 0 && options->persist && ioctl(tun->queues[0].fd, TUNSETPERSIST, 1UL) < 0)
 		rc = -errno;
 	/* Even for one queue: otherwise the kernel looks up a flow for every packet. */
@@ -227,7 +240,7 @@ static int adopt(struct tun *tun, const struct tun_options *options)
 		return -errno;
 	memcpy(tun->name, request.ifr_name, IFNAMSIZ);
 	tun->queues[0].fd = options->fd;
-	rc = set_up(tun);
+	rc = set_up(tun, options->without);
 	if (rc == 0 && options->persist && ioctl(options->fd, TUNSETPERSIST, 1UL) < 0)
 		rc = -errno;
 	if (rc == 0)
