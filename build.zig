@@ -44,7 +44,7 @@ pub const Part = enum {
     pub fn libs(part: Part) []const []const u8 {
         return switch (part) {
             .lpm, .tun => &.{},
-            .dataplane => &.{ "liburcu-qsbr", "libxxhash" },
+            .dataplane => &.{ "liburcu-qsbr", "libxxhash", "libcrypto" },
             .ctl => &.{ "jansson", "libmnl", "zlib" },
         };
     }
@@ -418,6 +418,7 @@ fn unitSuites(b: *Build, part: Part, debug: Kit, fast: Kit) []const Suite {
 pub fn unitSources(b: *Build, part: Part) []const []const u8 {
     var files: std.ArrayList([]const u8) = .empty;
     for (sources(b, b.fmt("tests/{t}", .{part}))) |f| if (!isUtunTest(f)) append(b, &files, f);
+    if (part == .dataplane) for (sources(b, "tests/wireguard")) |f| append(b, &files, f);
     return files.items;
 }
 
