@@ -7,6 +7,7 @@ const builtin = @import("builtin");
 const allocation = @import("tests/allocation.zig");
 const clang = @import("tests/clang.zig");
 const cross = @import("tests/cross.zig");
+const sockets = @import("tests/sockets.zig");
 const Build = std.Build;
 const Compile = Build.Step.Compile;
 const LazyPath = Build.LazyPath;
@@ -30,7 +31,7 @@ pub const c_flags: []const []const u8 = &.{
 const bpf_flags: []const []const u8 = &.{ "-ffreestanding", "-Wall", "-Wextra", "-Werror" };
 
 /// What the devices of Linux need.
-const linux_libs: []const []const u8 = &.{"libbpf"};
+pub const linux_libs: []const []const u8 = &.{"libbpf"};
 
 /// A folder of the project. Each is compiled by a step of its own: Zig compiles the files of one
 /// step one after another, and the steps side by side.
@@ -332,7 +333,8 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     for (all_parts) |part| units.set(part, unitSuites(b, part, debug, fast));
     const no_memory = allocation.suites(b, debug);
     const perf = perfSuites(b, debug, fast);
-    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory, perf });
+    const socket = sockets.suites(b, debug);
+    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory, perf, socket });
     const scale = programSuites(b, fast, "scale");
     const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, fuzz_short, netns });
 
@@ -355,6 +357,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
         addSuites(b, b.fmt("test-{t}", .{part}), help, units.get(part));
     }
     addSuites(b, "test-perf", "Run the unit tests of perf/ alone", perf);
+    addSuites(b, "test-sockets", "Run the tests of the kernel's sockets alone", socket);
 }
 
 fn addSuites(b: *Build, name: []const u8, help: []const u8, suites: []const Suite) void {

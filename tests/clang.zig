@@ -204,6 +204,7 @@ fn addClangLink(
 pub fn lintSuites(b: *Build) []const Suite {
     const zig_files: []const []const u8 = &.{
         "build.zig", "build.zig.zon", "tests/allocation.zig", "tests/clang.zig",
+        "tests/sockets.zig",
     };
     const zig_fmt = addFindings(b, "zig fmt");
     zig_fmt.run.addFileArg(b.graph.path(.zig_exe, ""));

@@ -23,6 +23,8 @@ TAB = 8
 EXEMPT = {
     ("static", "tun/nic_mem.c", "registry"): "the interfaces of a machine, which all share",
     ("static", "tun/nic_mem.c", "registry_lock"): "guards it",
+    ("static", "tun/udp_mem.c", "registry"): "the sockets of a network, which all share",
+    ("static", "tun/udp_mem.c", "registry_lock"): "guards it",
 }
 
 # Folder: whose headers it may include, beside its own.
