@@ -420,6 +420,7 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 				else
 					it->reason = emit_packet(w, links, egress, &it->packet, f);
 				break;
+			case EGRESS_WIREGUARD:
 			case EGRESS_DROP:
 				it->reason = REASON_RULE;
 				break;

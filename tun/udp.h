@@ -80,6 +80,9 @@ int udp_set_port(struct udp *udp, uint16_t port);
 int udp_set_mark(struct udp *udp, uint32_t mark);
 
 uint16_t udp_port(const struct udp *udp);
+
+/* index: below the number of queues; or that number: a queue that only sends, for one thread more
+ */
 struct udp_queue *udp_queue_at(struct udp *udp, unsigned index);
 
 /* What to wait on for datagrams, of IPv4 and of IPv6; stay the queue's. -1: nothing to wait on. */

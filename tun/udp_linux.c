@@ -55,7 +55,7 @@ struct udp {
 	uint16_t port;
 	uint32_t mark;
 	unsigned queue_count;
-	struct udp_queue queues[]; /* queue_count of them */
+	struct udp_queue queues[]; /* queue_count of them, and the one that only sends */
 };
 
 /* A set of descriptors before it is used: [queue][family]. */
@@ -222,7 +222,7 @@ int udp_open(const struct udp_options *options, struct udp **out)
 
 	if (options->queues < 1 || options->queues > TUN_QUEUES_MAX)
 		return -EINVAL;
-	udp = calloc(1, sizeof(*udp) + options->queues * sizeof(udp->queues[0]));
+	udp = calloc(1, sizeof(*udp) + (options->queues + 1) * sizeof(udp->queues[0]));
 	if (!udp)
 		return -ENOMEM;
 	rc = open_sockets(&sockets, options->queues, options->port, options->mark);
@@ -237,6 +237,8 @@ int udp_open(const struct udp_options *options, struct udp **out)
 		memcpy(udp->queues[i].fds, sockets.fds[i], sizeof(sockets.fds[i]));
 		udp->queues[i].size_bytes = UDP_MESSAGE_MAX;
 	}
+	/* By the first one's sockets, whose numbers stay. */
+	memcpy(udp->queues[options->queues].fds, sockets.fds[0], sizeof(sockets.fds[0]));
 	*out = udp;
 	return 0;
 }

@@ -37,7 +37,7 @@ struct udp {
 	struct pipe_mem *out;     /* to nobody's port */
 	pthread_mutex_t out_lock; /* guards who puts into `out` */
 	unsigned queue_count;
-	struct udp_queue queues[]; /* queue_count of them */
+	struct udp_queue queues[]; /* queue_count of them, and the one that only sends */
 };
 
 /* Guards the list of all that is open, newest first. Queues' locks are taken inside. */
@@ -99,7 +99,7 @@ int udp_open(const struct udp_options *options, struct udp **out)
 
 	if (options->queues < 1 || options->queues > TUN_QUEUES_MAX)
 		return -EINVAL;
-	udp = calloc(1, sizeof(*udp) + options->queues * sizeof(udp->queues[0]));
+	udp = calloc(1, sizeof(*udp) + (options->queues + 1) * sizeof(udp->queues[0]));
 	if (!udp)
 		return -ENOMEM;
 	memcpy(udp->address[0], (const uint8_t[4]){127, 0, 0, 1}, 4);
@@ -108,6 +108,7 @@ int udp_open(const struct udp_options *options, struct udp **out)
 	rc = pipe_mem_create(UDP_MEM_DEPTH, &udp->out);
 	while (rc == 0 && udp->queue_count < options->queues)
 		rc = open_queue(udp, &udp->queues[udp->queue_count++]);
+	udp->queues[options->queues].udp = udp;
 	if (rc == 0) {
 		pthread_mutex_lock(&registry_lock);
 		rc = take_port(udp, options->port);
