@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "ctl/commands.h"
+#include "ctl/server.h"
 #include "ctl/usage.h"
 
 enum {
@@ -255,12 +256,13 @@ static int publish_links(struct daemon *d)
 static int open_socket(struct daemon *d, const struct options *options)
 {
 	char path[128];
-	struct rpc_options rpc = {.table = daemon_methods(d)};
+	struct rpc_options rpc = {.table = &d->methods};
 	struct rpc_error err = {0};
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s.sock", SLUICE_RUN_DIR, d->ifname);
 	rpc.path = options->socket ? options->socket : path;
+	d->methods = daemon_methods(d);
 	rc = rpc_open(&rpc, &d->rpc, &err);
 	if (rc < 0)
 		say("control socket: %s", err.text);
@@ -346,7 +348,7 @@ static bool serve(struct daemon *d, int signals)
 		[NETLINK] = {.fd = links_watch_fd(d->watch), .events = POLLIN},
 		[CAPTURE] = {.fd = capture_fd(d->capture), .events = POLLIN},
 		[WISHES] = {.fd = dataplane_resolve_fd(d->dataplane), .events = POLLIN},
-		[SOCKET] = {.fd = rpc_fd(d->rpc), .events = POLLIN},
+		[SOCKET] = {.fd = server_fd(d->rpc), .events = POLLIN},
 	};
 	bool changed;
 
@@ -365,7 +367,7 @@ static bool serve(struct daemon *d, int signals)
 		watch_capture(d); /* after the links: it needs to know what is down */
 		if (fds[WISHES].revents)
 			resolve_wishes(d);
-		rpc_process(d->rpc, daemon_now_ms());
+		server_process(d->rpc, daemon_now_ms());
 	}
 }
 
@@ -376,7 +378,7 @@ static void take_down(struct daemon *d)
 	char error[CAPTURE_ERROR_MAX];
 	unsigned removed;
 
-	rpc_close(d->rpc);
+	server_close(d->rpc);
 	links_watch_close(d->watch);
 	dataplane_destroy(d->dataplane);
 	if (d->capture && !d->lost && (d->was_up || !d->took_over)) {

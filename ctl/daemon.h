@@ -18,7 +18,8 @@ struct daemon {
 	struct dataplane *dataplane;
 	struct capture *capture;
 	struct links_watch *watch;
-	struct rpc *rpc;
+	struct server *rpc;
+	struct rpc_table methods;
 	struct list **lists; /* a reference to each of conf.lists */
 	time_t *loaded;      /* when each of them was read */
 	char offloads[64];
