@@ -30,7 +30,7 @@ pub fn add(b: *Build, stamp: LazyPath) void {
     }
 }
 
-/// A folder with the headers of liburcu, xxHash and OpenSSL alone: the rest of /usr/include is Linux's.
+/// A folder with the headers of liburcu, xxHash and OpenSSL: the rest of /usr/include is Linux's.
 fn portableHeaders(b: *Build) LazyPath {
     const copies = b.addWriteFiles();
     const arch = b.fmt("/usr/include/{t}-linux-gnu", .{b.graph.host.result.cpu.arch});
@@ -41,8 +41,8 @@ fn portableHeaders(b: *Build) LazyPath {
     const openssl = b.graph.cwdRelativePath("/usr/include/openssl");
     _ = copies.addCopyDirectory(openssl, "openssl", .{});
     for ([_][]const u8{ "opensslconf.h", "configuration.h" }) |name| {
-        const file = b.graph.cwdRelativePath(b.fmt("{s}/openssl/{s}", .{ arch, name }));
-        _ = copies.addCopyFile(file, b.fmt("openssl/{s}", .{name}));
+        const file = b.fmt("{s}/openssl/{s}", .{ arch, name });
+        _ = copies.addCopyFile(b.graph.cwdRelativePath(file), b.fmt("openssl/{s}", .{name}));
     }
     return copies.getDirectory();
 }

@@ -137,6 +137,7 @@ struct wg_device_counters {
 	uint64_t bad_handshake; /* not authentic, unknown peer, no handshake of ours */
 	uint64_t replayed;      /* initiations with an old stamp */
 	uint64_t flooded;       /* initiations of one peer that came too fast */
+	uint64_t clock_behind;  /* stamps for which the clock was 5 s or more too early */
 	uint64_t posts_lost;
 };
 

@@ -50,7 +50,7 @@ struct wg_keypair {
 	bool initiator; /* we began the handshake */
 
 	/* Workers'. */
-	_Alignas(64) uint64_t next; /* counter; may run past the limit, wg_keypair_take looks */
+	_Alignas(64) uint64_t next; /* counter: wg_keypair_take */
 	uint32_t no_sending;        /* the device says: do not send with it any more */
 	uint32_t confirmed;         /* something authentic came in by it */
 	uint32_t rekeying;          /* receiving has asked for the next session, once */
@@ -64,8 +64,8 @@ struct wg_keypair {
 
 /* The addresses of the peers: an immutable snapshot. */
 struct wg_allowed {
-	struct lpm4 *v4; /* verdict: number of the peer */
-	struct lpm6 *v6;
+	struct lpm4 *v4; /* verdict: number of the peer; NULL: no peer has any such address */
+	struct lpm6 *v6; /* likewise */
 	struct wg_peer *peers[WG_PEERS_MAX + 1]; /* by number, from 1; NULL: none */
 };
 

@@ -1,5 +1,6 @@
 /*
- * The window of counters that a session has seen: RFC 6479, 8192 bits of which 8128 are usable.
+ * The window of counters that a session has seen: RFC 6479, 8192 bits. A counter may be up to 8128
+ * behind the highest.
  */
 #ifndef SLUICE_DATAPLANE_WIREGUARD_REPLAY_H
 #define SLUICE_DATAPLANE_WIREGUARD_REPLAY_H
