@@ -10,6 +10,8 @@
 #include "ctl/wg_text.h"
 
 #define KEY_A "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
+#define KEY_A_LONGER KEY_A "0"
+#define KEY_A_SHORTER "g02030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
 #define KEY_B "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 
 TestSuite(ctl_wg_uapi);
@@ -40,7 +42,7 @@ Test(ctl_wg_uapi, keys_are_read_and_written_in_both_forms)
 
 Test(ctl_wg_uapi, what_is_no_key_is_refused)
 {
-	static const char *const hex[] = {"", "00", KEY_A "0", "g" KEY_A};
+	static const char *const hex[] = {"", "00", KEY_A_LONGER, KEY_A_SHORTER};
 	static const char *const base64[] = {
 		"",
 		"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA",  /* no "=" */
