@@ -50,7 +50,8 @@ struct egress_options {
 
 	/* Of EGRESS_WIREGUARD; dataplane/wireguard/tunnel.h. */
 	struct wg_tunnel *tunnel; /* the caller's; outlives the dataplane, used by no other */
-	bool gateway; /* what comes out of it takes verdicts as what comes from the TUN does */
+	bool gateway; /* no nat: what comes out of it takes verdicts as what comes from the TUN does
+		       */
 };
 
 struct dataplane_options {
@@ -97,7 +98,10 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
  */
 int dataplane_reopen_egress(struct dataplane *dataplane, unsigned egress);
 
-/* Start the workers. A table and links must have been published. Errors: -EAGAIN, -ENOMEM */
+/*
+ * Start the workers, and the devices of tunnels. A table and links must have been published, unless
+ * all goes straight. Errors: -EAGAIN, -ENOMEM
+ */
 int dataplane_start(struct dataplane *dataplane);
 
 /* Stop and join the workers; what they hold is dropped. May be called when not started. */

@@ -25,6 +25,8 @@
 #include "dataplane/inspect.h"
 #include "dataplane/inward.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/wireguard/inward.h"
+#include "dataplane/wireguard/outward.h"
 
 enum {
 	EVICTIONS_MAX = 4, /* for want of a port */
@@ -67,7 +69,7 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
-		if (it->reason == REASON_NONE && it->packet.kind == PACKET_TRANSPORT) {
+		if (it->reason == REASON_NONE && !it->done && it->packet.kind == PACKET_TRANSPORT) {
 			it->hash = flow_hash(w->flows, &it->packet.key);
 			flow_prefetch(w->flows, it->hash);
 		}
@@ -79,7 +81,7 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 		struct addr dst;
 
 		it->cached = it->decided = false;
-		if (it->reason != REASON_NONE)
+		if (it->reason != REASON_NONE || it->done)
 			continue;
 		if (it->packet.kind == PACKET_TRANSPORT) {
 			f = flow_find(w->flows, k, it->hash, w->now_ms);
@@ -291,6 +293,13 @@ bool worker_owns(const struct worker *w, const struct links *links, const struct
 	return false;
 }
 
+unsigned worker_mtu(const struct worker *w, const struct links *links, unsigned egress)
+{
+	const struct wg_port *port = w->egress[egress].port;
+
+	return port ? wg_tunnel_mtu(port->tunnel) : links->link[egress].mtu;
+}
+
 /*
  * For what passes through the host Sluice is a router, one hop (RFC 1812, section 5.3.1). The
  * host's own programs have none: a TTL of 1 still reaches a neighbour, and one of 255 proves it to
@@ -348,7 +357,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = worker_way(w, table, links, it->verdict);
-		if (w->egress[egress].nat && w->egress[egress].type == EGRESS_INTERFACE) {
+		if (w->egress[egress].nat) {
 			it->reason = REASON_PROTOCOL;
 			answer_prohibited(w, p);
 		}
@@ -399,6 +408,27 @@ static void flush(struct worker *w)
 	answer_flush(w); /* last: answers may have been queued for an egress, too */
 }
 
+/* Send a packet whose verdict was taken its way. */
+static enum reason emit_one(struct worker *w, const struct table *table, const struct links *links,
+			    uint16_t egress, struct packet *p, const struct flow *f)
+{
+	switch (w->egress[egress].type) {
+	case EGRESS_INTERFACE:
+	case EGRESS_WIREGUARD:
+		if (f && (f->seen & FLOW_HAIRPIN))
+			return hairpin_packet(w, table, links, p, f);
+		if (w->egress[egress].port)
+			return emit_tunnel(w, links, egress, p, f);
+		return emit_packet(w, links, egress, p, f);
+	case EGRESS_REJECT:
+		answer_reject(w, p);
+		return REASON_REJECTED;
+	case EGRESS_DROP:
+		break;
+	}
+	return REASON_RULE;
+}
+
 /* Send each packet of the burst its way. */
 static void emit_burst(struct worker *w, const struct table *table, const struct links *links,
 		       unsigned n)
@@ -409,27 +439,29 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
 		uint16_t egress = 0;
 
+		if (it->done)
+			continue;
 		if (it->reason == REASON_NONE)
 			egress = settle(w, table, links, it, &f);
-		if (it->reason == REASON_NONE) {
-			switch (w->egress[egress].type) {
-			case EGRESS_INTERFACE:
-				if (f && (f->seen & FLOW_HAIRPIN))
-					it->reason =
-						hairpin_packet(w, table, links, &it->packet, f);
-				else
-					it->reason = emit_packet(w, links, egress, &it->packet, f);
-				break;
-			case EGRESS_WIREGUARD:
-			case EGRESS_DROP:
-				it->reason = REASON_RULE;
-				break;
-			case EGRESS_REJECT:
-				answer_reject(w, &it->packet);
-				it->reason = REASON_REJECTED;
-				break;
-			}
-		}
+		if (it->reason == REASON_NONE)
+			it->reason = emit_one(w, table, links, egress, &it->packet, f);
+		if (it->reason != REASON_NONE)
+			worker_drop(w, it->reason, segments);
+	}
+	flush(w);
+}
+
+/* The only egress is a tunnel, which takes them as they are. */
+static void emit_straight(struct worker *w, unsigned n)
+{
+	struct wg_port *port = w->egress[0].port;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+
+		if (it->reason == REASON_NONE)
+			it->reason = wg_outward_packet(w, port, &it->packet);
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
@@ -446,12 +478,16 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
-		it->reason = packet_parse(&w->bufs[i], &it->packet);
+		it->done = false;
+		it->reason = w->straight ? wg_outward_parse(&w->bufs[i], &it->packet)
+					 : packet_parse(&w->bufs[i], &it->packet);
 		worker_count(&w->counters.packets_in,
 			     it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
 		worker_count(&w->counters.bytes_in, w->bufs[i].len);
 	}
-	if (n) {
+	if (n && w->straight) {
+		emit_straight(w, n);
+	} else if (n) {
 		decide_burst(w, table, n);
 		emit_burst(w, table, links, n);
 	}
@@ -460,6 +496,44 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 
 /* ---- In: from an interface ---- */
 
+/* The gateway's tunnel that a packet for the inner side goes back by; NULL: the TUN. */
+static struct wg_port *tunnel_of(const struct worker *w, const struct packet *p)
+{
+	for (unsigned i = 0; i < w->egress_count; i++)
+		if (w->egress[i].gateway && wg_outward_is_peers(w->egress[i].port, p))
+			return w->egress[i].port;
+	return NULL;
+}
+
+/* A packet that came in by an egress that translates. */
+static void take_in(struct worker *w, const struct table *table, const struct links *links,
+		    unsigned egress, struct buf *buf, struct packet *p)
+{
+	enum reason reason = packet_parse(buf, p);
+	unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
+	struct wg_port *port = NULL;
+
+	if (!w->egress[egress].port) {
+		worker_count(&w->counters.egress[egress].packets_in, segments);
+		worker_count(&w->counters.egress[egress].bytes_in, buf->len);
+	}
+	if (reason == REASON_NONE)
+		reason = inward_packet(w, table, links, egress, p);
+	if (reason == REASON_NONE && w->gateway)
+		port = tunnel_of(w, p);
+	if (port)
+		reason = wg_outward_packet(w, port, p);
+	if (reason != REASON_NONE) {
+		worker_drop(w, reason, segments);
+		return;
+	}
+	if (port)
+		return;
+	w->to_tun[w->to_tun_count++] = buf;
+	worker_count(&w->counters.packets_out, segments);
+	worker_count(&w->counters.bytes_out, buf->len);
+}
+
 static unsigned serve_egress(struct worker *w, const struct table *table, const struct links *links,
 			     unsigned egress)
 {
@@ -467,25 +541,79 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 	int error = 0;
 	unsigned n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
 
-	for (unsigned i = 0; i < n; i++) {
-		struct packet *p = &w->items[i].packet;
-		enum reason reason = packet_parse(&w->bufs[i], p);
-		unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
-
-		worker_count(&w->counters.egress[egress].packets_in, segments);
-		worker_count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
-		if (reason == REASON_NONE)
-			reason = inward_packet(w, table, links, egress, p);
-		if (reason != REASON_NONE) {
-			worker_drop(w, reason, segments);
-			continue;
-		}
-		w->to_tun[w->to_tun_count++] = p->buf;
-		worker_count(&w->counters.packets_out, segments);
-		worker_count(&w->counters.bytes_out, p->buf->len);
-	}
+	for (unsigned i = 0; i < n; i++)
+		take_in(w, table, links, egress, &w->bufs[i], &w->items[i].packet);
 	flush(w);
 	return n;
+}
+
+/* ---- In: from a tunnel ---- */
+
+/*
+ * What a peer sends takes its verdict as what comes from the TUN does, but for what is for another
+ * peer, or for the host itself: the ways of those are known.
+ */
+static void pass_on(struct worker *w, const struct links *links, struct item *it)
+{
+	struct packet *p = &it->packet;
+	struct addr dst = key_dst(&p->key);
+	struct wg_port *port = tunnel_of(w, p);
+
+	if (port) {
+		it->reason = take_hop(w, links, p);
+		if (it->reason == REASON_NONE)
+			it->reason = wg_outward_packet(w, port, p);
+		it->done = it->reason == REASON_NONE;
+	} else if (worker_owns(w, links, &dst)) {
+		w->to_tun[w->to_tun_count++] = p->buf;
+		worker_count(&w->counters.packets_out, packet_segments(p));
+		worker_count(&w->counters.bytes_out, p->buf->len);
+		it->done = true;
+	}
+}
+
+/* What a round brought, from item `first` on, as a burst. */
+static void decide_tunnel(struct worker *w, const struct table *table, const struct links *links,
+			  struct wg_port *port, unsigned first, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		it->done = false;
+		it->reason = packet_parse(wg_inward_flatten(port, first + i, i), &it->packet);
+		if (it->reason == REASON_NONE)
+			pass_on(w, links, it);
+	}
+	decide_burst(w, table, n);
+	emit_burst(w, table, links, n);
+}
+
+static unsigned serve_tunnel(struct worker *w, const struct table *table, const struct links *links,
+			     unsigned egress)
+{
+	struct worker_egress *e = &w->egress[egress];
+	unsigned received = wg_inward_receive(w, e->port);
+	unsigned n;
+
+	while ((n = received ? wg_inward_round(w, e->port) : 0) > 0) {
+		if (!e->gateway && !e->nat) {
+			wg_inward_deliver(w, e->port);
+			continue;
+		}
+		for (unsigned i = 0; i < n; i += BURST_MAX) {
+			unsigned burst = n - i < BURST_MAX ? n - i : BURST_MAX;
+
+			if (e->gateway) {
+				decide_tunnel(w, table, links, e->port, i, burst);
+				continue;
+			}
+			for (unsigned k = 0; k < burst; k++)
+				take_in(w, table, links, egress,
+					wg_inward_flatten(e->port, i + k, k), &w->items[k].packet);
+			flush(w);
+		}
+	}
+	return received;
 }
 
 /* ---- The loop ---- */
@@ -497,10 +625,16 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	unsigned n;
 
 	w->now_ms = now_ms;
-	n = serve_tun(w, table, links);
 	for (unsigned i = 0; i < w->egress_count; i++)
-		if (w->egress[i].nat)
+		if (w->egress[i].port)
+			wg_outward_retry(w, w->egress[i].port);
+	n = serve_tun(w, table, links);
+	for (unsigned i = 0; i < w->egress_count; i++) {
+		if (w->egress[i].port)
+			n += serve_tunnel(w, table, links, i);
+		else if (w->egress[i].nat)
 			n += serve_egress(w, table, links, i);
+	}
 	chores_retry_pending(w, links);
 	n += inspect_serve(w);
 	chores_sweep(w);

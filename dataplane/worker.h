@@ -32,6 +32,8 @@ struct worker_egress {
 	unsigned source_ports; /* that one inner address may have */
 	uint16_t on_down;      /* ON_DOWN_* */
 	bool ethernet;
+	bool gateway;               /* of EGRESS_WIREGUARD, as port */
+	struct wg_port *port;       /* NULL: another type */
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
 };
@@ -43,6 +45,7 @@ struct item {
 	uint16_t verdict; /* valid if decided */
 	bool cached;      /* its flow was there, with the current generation */
 	bool decided;
+	bool done; /* it has been seen to */
 	enum reason reason;
 };
 
@@ -61,12 +64,16 @@ struct wish {
 	struct addr via;
 };
 
+struct wg_port;
+
 struct worker {
 	unsigned index;
 	pthread_t thread;
 	const struct routes *routes;
 	enum on_change on_change;
-	bool diverts; /* an egress that is down may have another in its place */
+	bool diverts;  /* an egress that is down may have another in its place */
+	bool gateway;  /* some tunnel's peers are on the inner side */
+	bool straight; /* the only egress is a tunnel, which takes all as it is */
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
 	struct tun_queue *tun;
@@ -141,6 +148,9 @@ uint16_t worker_way(const struct worker *worker, const struct table *table,
  */
 struct flow *worker_renew(struct worker *worker, const struct table *table,
 			  const struct links *links, struct flow *flow, uint16_t verdict);
+
+/* What an egress takes; 0: no limit. */
+unsigned worker_mtu(const struct worker *worker, const struct links *links, unsigned egress);
 
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);

@@ -45,16 +45,21 @@ void wg_tunnel_close(struct wg_tunnel *tunnel);
 
 struct wg_device *wg_tunnel_device(struct wg_tunnel *tunnel);
 struct udp *wg_tunnel_udp(struct wg_tunnel *tunnel);
+enum wg_aead_kind wg_tunnel_aead(const struct wg_tunnel *tunnel);
+
+unsigned wg_tunnel_queues(const struct wg_tunnel *tunnel);
 
 /* The MTU inside has changed. Any thread. */
 void wg_tunnel_set_mtu(struct wg_tunnel *tunnel, unsigned mtu);
 unsigned wg_tunnel_mtu(const struct wg_tunnel *tunnel);
 
-/*
- * Whom to tell when a worker must look round; NULL: nobody. Before the threads start, and after
- * they have ended: the dataplane's.
- */
-void wg_tunnel_join(struct wg_tunnel *tunnel, void (*wake)(void *context, unsigned worker),
-		    void *context);
+/* Whom to tell when a worker must look round. */
+struct wg_tunnel_wake {
+	void (*wake)(void *context, unsigned worker); /* NULL: nobody */
+	void *context;
+};
+
+/* Before the threads start, and after they have ended: the dataplane's. */
+void wg_tunnel_join(struct wg_tunnel *tunnel, const struct wg_tunnel_wake *wake);
 
 #endif
