@@ -263,7 +263,7 @@ static int change_sockets(struct wg_device *d, const struct wg_changes *changes)
 		rc = o->set_mark(o->context, changes->mark);
 	if (rc < 0)
 		return rc;
-	if (changes->set & WG_DEVICE_PORT && o->set_port && port != d->port)
+	if (changes->set & WG_DEVICE_PORT && o->set_port && (port != d->port || port == 0))
 		rc = o->set_port(o->context, &port);
 	if (rc < 0) {
 		if (changes->set & WG_DEVICE_MARK && o->set_mark && changes->mark != d->mark)

@@ -193,10 +193,11 @@ static bool serve_posts(struct wg_device *d, uint64_t now_ns)
 	for (unsigned i = 0; i < SERVE_MAX; i++) {
 		unsigned waiting = ring_count_racy(d->posts);
 		struct wg_post *post;
-		void *object;
+		void *object = NULL;
 
 		if (ring_dequeue_burst(d->posts, &object, 1) == 0)
 			return false;
+		CHECK(object);
 		post = object;
 		wg_receive(d, post->data, post->len, &post->from, under_load(d, waiting, now_ns),
 			   now_ns);

@@ -1,6 +1,7 @@
 /* See secret.h. */
 #include "dataplane/wireguard/secret.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "dataplane/wireguard/crypto.h"
@@ -8,6 +9,7 @@
 enum {
 	LINE = 64,
 	CHUNK_SIZE = 64 * 1024,
+	PAGE = 16384, /* or a part of it, on all systems */
 };
 
 /* At the start of each chunk; objects follow from the next line on. */
@@ -16,25 +18,40 @@ struct secret_chunk {
 	size_t size;
 };
 
+/* Whole pages, so that what is said of them concerns nobody else. */
+static size_t whole_pages(size_t size)
+{
+	return (size + PAGE - 1) / PAGE * PAGE;
+}
+
+/* From the heap and not mapped apart, so that a checker of leaks sees what it points to. */
 void *secret_map(size_t size)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t pages = whole_pages(size);
+	void *memory = aligned_alloc(PAGE, pages);
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return NULL;
+	memset(memory, 0, pages);
 #ifdef MADV_DONTDUMP
-	(void)madvise(memory, size, MADV_DONTDUMP);
+	(void)madvise(memory, pages, MADV_DONTDUMP);
 #endif
-	(void)mlock(memory, size); /* the limit may be low; swap is then not kept from it */
+	(void)mlock(memory, pages); /* the limit may be low; swap is then not kept from it */
 	return memory;
 }
 
 void secret_unmap(void *memory, size_t size)
 {
+	size_t pages = whole_pages(size);
+
 	if (!memory)
 		return;
-	wg_crypto_wipe(memory, size);
-	munmap(memory, size);
+	wg_crypto_wipe(memory, pages);
+	(void)munlock(memory, pages);
+#ifdef MADV_DODUMP
+	(void)madvise(memory, pages, MADV_DODUMP);
+#endif
+	free(memory);
 }
 
 void secret_pool_init(struct secret_pool *pool, size_t size)
@@ -57,34 +74,35 @@ void secret_pool_fini(struct secret_pool *pool)
 
 static void chain(struct secret_pool *pool, void *object)
 {
-	memcpy(object, &pool->free, sizeof(pool->free));
+	*(void **)object = pool->free;
 	pool->free = object;
 }
 
-static int grow(struct secret_pool *pool)
+static void grow(struct secret_pool *pool)
 {
 	size_t size = pool->size > CHUNK_SIZE - LINE ? pool->size + LINE : CHUNK_SIZE;
 	struct secret_chunk *chunk = secret_map(size);
 
 	if (!chunk)
-		return -1;
+		return;
 	*chunk = (struct secret_chunk){.next = pool->chunks, .size = size};
 	pool->chunks = chunk;
 	/* The last first, so that they are given out in the order of their addresses. */
 	for (size_t i = (size - LINE) / pool->size; i-- > 0;)
 		chain(pool, (char *)chunk + LINE + i * pool->size);
-	return 0;
 }
 
 void *secret_alloc(struct secret_pool *pool)
 {
-	void *object;
+	void **object;
 
-	if (!pool->free && grow(pool) < 0)
-		return NULL;
+	if (!pool->free)
+		grow(pool);
 	object = pool->free;
-	memcpy(&pool->free, object, sizeof(pool->free));
-	memset(object, 0, sizeof(pool->free));
+	if (!object)
+		return NULL;
+	pool->free = *object;
+	*object = NULL;
 	return object;
 }
 

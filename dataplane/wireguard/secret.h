@@ -18,7 +18,7 @@ struct secret_pool {
 /* Makes an empty pool. Nothing is taken yet. */
 void secret_pool_init(struct secret_pool *pool, size_t size);
 
-/* Wipes and unmaps all, objects that are in use too. */
+/* Wipes and frees all, objects that are in use too. */
 void secret_pool_fini(struct secret_pool *pool);
 
 /* All zero, aligned to 64; NULL when memory is short. Thread: one at a time */
