@@ -181,6 +181,7 @@ pub const Kit = struct {
     utun: *Compile,
     library: *Compile,
     sluice: ?*Compile,
+    sluice_wg: ?*Compile,
     perf: ?*Compile,
 };
 
@@ -233,6 +234,7 @@ fn install(b: *Build, kit: Kit, cdb: *Step) void {
     b.installArtifact(kit.library);
     if (isFile(b, "dataplane/sluice.h")) b.installFile("dataplane/sluice.h", "include/sluice.h");
     if (kit.sluice) |exe| b.installArtifact(exe);
+    if (kit.sluice_wg) |exe| b.installArtifact(exe);
     if (kit.perf) |exe| b.installArtifact(exe);
     b.getInstallStep().dependOn(cdb);
 }
@@ -279,6 +281,7 @@ fn addTerminal(b: *Build, kit: Kit, words: []const Word) *Step {
 fn environment(b: *Build, kit: Kit) []const Word {
     return b.graph.arena.dupe(Word, &.{
         .{ .text = "SLUICE=", .artifact = kit.sluice },
+        .{ .text = "SLUICE_WG=", .artifact = kit.sluice_wg },
         .{ .text = "SLUICE_PERF=", .artifact = kit.perf },
     }) catch @panic("OOM");
 }
@@ -496,7 +499,7 @@ fn netnsSuites(b: *Build, kit: Kit) []const Suite {
     for (list(b, "tests/netns", ".py")) |file| {
         if (std.mem.startsWith(u8, std.fs.path.basename(file), "test_")) break;
     } else return suiteList(b, &.{.{ .name = "netns" }});
-    if (kit.sluice == null or kit.perf == null) return suiteList(b, &.{.{ .name = "netns" }});
+    if (kit.sluice == null or kit.sluice_wg == null or kit.perf == null) return suiteList(b, &.{.{ .name = "netns" }});
     const words = concat(b, Word, &.{
         textWords(b, &.{"/usr/bin/env"}),
         environment(b, kit),
@@ -559,21 +562,27 @@ fn addKit(b: *Build, s: Settings) Kit {
         .utun = addObject(b, s, .tun, .utun),
         .library = undefined,
         .sluice = null,
+        .sluice_wg = null,
         .perf = null,
     };
     for (all_parts) |part| kit.objects.set(part, addObject(b, s, part, .memory));
     kit.library = addLibrary(b, kit);
-    if (isFile(b, "ctl/main.c")) {
-        const exe = addProgram(b, kit, "sluice", &.{"ctl/main.c"}, &.{});
-        linkPart(exe.root_module, kit, .ctl);
-        exe.root_module.linkLibrary(kit.library);
-        linkLibs(exe.root_module, linux_libs);
-        kit.sluice = exe;
-    }
+    kit.sluice = addCommand(b, kit, "sluice", "ctl/main.c");
+    kit.sluice_wg = addCommand(b, kit, "sluice-wg", "ctl/wireguard/main.c");
     if (isFile(b, "perf/main.c")) {
         kit.perf = addPerf(b, kit);
     }
     return kit;
+}
+
+/// A program of ctl/, on the kernel's devices.
+fn addCommand(b: *Build, kit: Kit, name: []const u8, file: []const u8) ?*Compile {
+    if (!isFile(b, file)) return null;
+    const exe = addProgram(b, kit, name, &.{file}, &.{});
+    linkPart(exe.root_module, kit, .ctl);
+    exe.root_module.linkLibrary(kit.library);
+    linkLibs(exe.root_module, linux_libs);
+    return exe;
 }
 
 fn addPerf(b: *Build, kit: Kit) *Compile {

@@ -15,26 +15,23 @@
 #include <getopt.h>
 #include <net/if.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "ctl/commands.h"
 #include "ctl/server.h"
+#include "ctl/threads.h"
 #include "ctl/usage.h"
 
 enum {
 	QUEUES_AUTO_MAX = 4,
 	LIST_FILES_MAX = 64,
-	WORKER_NICE = -10, /* where it is allowed */
-	TURN_MS = 1000,    /* the control socket looks at its deadlines so often */
+	TURN_MS = 1000, /* the control socket looks at its deadlines so often */
 };
 
 uint64_t daemon_now_us(void)
@@ -63,40 +60,11 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 /* ---- Threads ---- */
 
-static unsigned allowed_cpus(int *cpus, unsigned max)
-{
-	cpu_set_t set;
-	unsigned n = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 0;
-	for (int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
-		if (CPU_ISSET(cpu, &set))
-			cpus[n++] = cpu;
-	return n;
-}
-
-/*
- * Names each worker; puts it before ordinary programs, whose packets wait for it; pins it where
- * every worker can have a core of its own.
- */
 static void worker_begin(void *context, unsigned worker)
 {
 	const struct daemon *d = context;
-	int cpus[TUN_QUEUES_MAX];
-	unsigned n = allowed_cpus(cpus, TUN_QUEUES_MAX);
-	unsigned workers = dataplane_worker_count(d->dataplane);
-	char name[16];
-	cpu_set_t set;
 
-	snprintf(name, sizeof(name), "sluice/%u", worker);
-	pthread_setname_np(pthread_self(), name);
-	setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
-	if (workers < 2 || workers > n)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(cpus[worker], &set);
-	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	threads_begin_worker("sluice", worker, dataplane_worker_count(d->dataplane));
 }
 
 /* ---- Start ---- */
@@ -132,16 +100,14 @@ static int open_dataplane(struct daemon *d)
 	const struct conf *c = &d->conf;
 	struct egress_options egresses[EGRESSES_MAX] = {0};
 	struct addr own[CONF_ADDRESSES_MAX];
-	int cpus[TUN_QUEUES_MAX], failed, rc;
-	unsigned queues = allowed_cpus(cpus, QUEUES_AUTO_MAX);
+	int failed, rc;
 	char error[CAPTURE_ERROR_MAX];
 	struct tun *tun;
 
 	struct tun_options tun_options = {
 		.name = c->interface.name,
-		.queues = c->interface.queues ? c->interface.queues
-			  : queues            ? queues
-					      : 1,
+		.queues =
+			c->interface.queues ? c->interface.queues : threads_cores(QUEUES_AUTO_MAX),
 		.persist = true,
 		.fd = -1,
 	};

@@ -152,16 +152,34 @@ static int bind_and_listen(struct listener *listener, const struct listener_opti
 	return rc;
 }
 
+/* What another program made. */
+static int adopt(struct listener *l)
+{
+	struct stat st;
+	int flags = fcntl(l->fd, F_GETFL);
+
+	if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0 || lstat(l->path, &st) < 0)
+		return -errno;
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	return 0;
+}
+
 int listener_open(const struct listener_options *options, struct listener *out,
 		  struct rpc_error *err)
 {
-	struct listener l = {.path = strdup(options->path)};
+	struct listener l = {.path = strdup(options->path), .fd = options->fd};
 	int rc = -ENOMEM;
 
 	if (l.path == NULL)
 		return rc;
-	l.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	rc = l.fd < 0 ? -errno : bind_and_listen(&l, options, err);
+	if (options->fd >= 0) {
+		rc = adopt(&l);
+	} else {
+		l.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		rc = l.fd < 0 ? -errno : bind_and_listen(&l, options, err);
+	}
 	if (rc < 0) {
 		if (l.fd >= 0)
 			close(l.fd);

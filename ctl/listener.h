@@ -10,6 +10,7 @@ struct listener_options {
 	const char *path;  /* its folder is made (0755) if it is missing */
 	const char *group; /* that may connect besides the owner; NULL: the process's own */
 	mode_t mode;
+	int fd; /* -1, or a socket that listens at the path already: it is taken over */
 };
 
 struct listener {

@@ -32,6 +32,7 @@ int rpc_open(const struct rpc_options *options, struct server **out, struct rpc_
 		.path = options->path,
 		.group = options->group,
 		.mode = options->mode,
+		.fd = -1,
 		.protocol =
 			{
 				.request_max = RPC_REQUEST_MAX + 1,

@@ -451,6 +451,7 @@ int server_open(const struct server_options *options, struct server **out, struc
 		.path = options->path,
 		.group = options->group,
 		.mode = options->mode != 0 ? options->mode : MODE_DEFAULT,
+		.fd = options->fd,
 	};
 	struct server *s = calloc(1, sizeof(*s));
 	int rc = -ENOMEM;

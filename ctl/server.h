@@ -53,6 +53,7 @@ struct server_options {
 	const char *path;                /* of the socket */
 	const char *group;               /* as in struct listener_options */
 	mode_t mode;                     /* 0: 0660 */
+	int fd;                          /* as in struct listener_options */
 };
 
 struct server;

@@ -1,5 +1,5 @@
 /* WireGuard's control socket: requests, answers, and what is none. */
-#include "ctl/wg_server.h"
+#include "ctl/wireguard/server.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* WireGuard's control protocol as text. */
-#include "ctl/wg_uapi.h"
+#include "ctl/wireguard/uapi.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/wg_text.h"
+#include "ctl/wireguard/text.h"
 
 #define KEY_A "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
 #define KEY_A_LONGER KEY_A "0"

@@ -3,8 +3,8 @@
  * or in base64 (files), endpoints as 192.0.2.1:51820 or [2001:db8::1]:51820, a link-local address
  * with its interface behind a "%".
  */
-#ifndef SLUICE_CTL_WG_TEXT_H
-#define SLUICE_CTL_WG_TEXT_H
+#ifndef SLUICE_CTL_WIREGUARD_TEXT_H
+#define SLUICE_CTL_WIREGUARD_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
-/* See wg_uapi.h. */
-#include "ctl/wg_uapi.h"
+/* See uapi.h. */
+#include "ctl/wireguard/uapi.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/wg_text.h"
+#include "ctl/wireguard/text.h"
 #include "dataplane/wireguard/crypto.h"
 
 /* A line in hand. */

@@ -4,8 +4,8 @@
  *
  * Errors are those that wg shows: -EINVAL, -EPROTO.
  */
-#ifndef SLUICE_CTL_WG_UAPI_H
-#define SLUICE_CTL_WG_UAPI_H
+#ifndef SLUICE_CTL_WIREGUARD_UAPI_H
+#define SLUICE_CTL_WIREGUARD_UAPI_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* See wg_text.h. */
-#include "ctl/wg_text.h"
+/* See text.h. */
+#include "ctl/wireguard/text.h"
 
 #include <errno.h>
 #include <net/if.h>

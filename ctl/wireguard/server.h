@@ -5,8 +5,8 @@
  * The errno of an answer has the sign that the program wg wants: it returns that of a set as it is,
  * and turns that of a get round.
  */
-#ifndef SLUICE_CTL_WG_SERVER_H
-#define SLUICE_CTL_WG_SERVER_H
+#ifndef SLUICE_CTL_WIREGUARD_SERVER_H
+#define SLUICE_CTL_WIREGUARD_SERVER_H
 
 #include "ctl/server.h"
 #include "dataplane/wireguard/changes.h"
@@ -30,10 +30,11 @@ enum {
 /*
  * Serve a device. For its owner only (0600).
  *
+ * fd:     -1, or a socket that listens at the path already
  * target: the caller's, until the server is closed
  * Errors: as server_open
  */
-int wg_server_open(const char *path, struct wg_target *target, struct server **out,
+int wg_server_open(const char *path, int fd, struct wg_target *target, struct server **out,
 		   struct rpc_error *err);
 
 /*

@@ -1,11 +1,11 @@
-/* See wg_server.h. */
-#include "ctl/wg_server.h"
+/* See server.h. */
+#include "ctl/wireguard/server.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/wg_uapi.h"
+#include "ctl/wireguard/uapi.h"
 #include "dataplane/wireguard/device.h"
 
 static const char get_line[] = "get=1\n";
@@ -83,12 +83,13 @@ static int handle(void *context, const char *request, size_t size, bool may_writ
 	return may_write ? wg_server_handle(context, request, size, reply, reply_size) : -EPERM;
 }
 
-int wg_server_open(const char *path, struct wg_target *target, struct server **out,
+int wg_server_open(const char *path, int fd, struct wg_target *target, struct server **out,
 		   struct rpc_error *err)
 {
 	const struct server_options options = {
 		.path = path,
 		.mode = 0600,
+		.fd = fd,
 		.protocol =
 			{
 				.request_max = WG_REQUEST_MAX,
