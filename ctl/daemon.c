@@ -83,15 +83,19 @@ static int check_interfaces(const struct conf *c)
 	return 0;
 }
 
-static void fill_egresses(const struct conf *c, struct egress_options *out)
+static void fill_egresses(const struct daemon *d, struct egress_options *out)
 {
+	const struct conf *c = &d->conf;
+
 	for (unsigned i = 0; i < c->egress_count; i++) {
 		out[i].type = (enum egress_type)c->egresses[i].type;
 		out[i].interface = c->egresses[i].interface;
-		out[i].nat = c->egresses[i].nat;
+		out[i].nat = c->egresses[i].nat && out[i].type == EGRESS_INTERFACE;
 		out[i].port_first = c->egresses[i].port_first;
 		out[i].port_last = c->egresses[i].port_last;
 		out[i].on_down = (uint16_t)c->egresses[i].on_down;
+		out[i].tunnel = tunnels_at(d->tunnels, i);
+		out[i].gateway = c->egresses[i].split;
 	}
 }
 
@@ -101,7 +105,7 @@ static int open_dataplane(struct daemon *d)
 	struct egress_options egresses[EGRESSES_MAX] = {0};
 	struct addr own[CONF_ADDRESSES_MAX];
 	int failed, rc;
-	char error[CAPTURE_ERROR_MAX];
+	char error[CAPTURE_ERROR_MAX], problem[TUNNELS_ERROR_MAX];
 	struct tun *tun;
 
 	struct tun_options tun_options = {
@@ -131,7 +135,13 @@ static int open_dataplane(struct daemon *d)
 	if (capture_warnings(d->capture)[0])
 		say("%s", capture_warnings(d->capture));
 
-	fill_egresses(c, egresses);
+	rc = tunnels_open(c, tun_queue_count(tun), d->ifname, &d->tunnels, problem);
+	if (rc < 0) {
+		say("%s", problem);
+		goto close_tun;
+	}
+	tunnels_run_hooks(d->tunnels, WG_PRE_UP);
+	fill_egresses(d, egresses);
 	for (unsigned i = 0; i < c->interface.address_count; i++)
 		own[i] = c->interface.addresses[i].addr;
 	struct dataplane_options options = {
@@ -166,6 +176,7 @@ close_tun:
 _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESS_DROP == EGRESS_DROP &&
 		       (int)CONF_EGRESS_REJECT == EGRESS_REJECT &&
+		       (int)CONF_EGRESS_WIREGUARD == EGRESS_WIREGUARD &&
 		       (int)CONF_ON_CHANGE_KEEP == ON_CHANGE_KEEP &&
 		       (int)CONF_ON_DOWN_REJECT == ON_DOWN_REJECT &&
 		       (int)CONF_ON_DOWN_EGRESS == ON_DOWN_EGRESS &&
@@ -308,13 +319,14 @@ static void watch_capture(struct daemon *d)
 /* Returns whether it ends because it was told to. */
 static bool serve(struct daemon *d, int signals)
 {
-	enum { SIGNALS, NETLINK, CAPTURE, WISHES, SOCKET, FDS };
+	enum { SIGNALS, NETLINK, CAPTURE, WISHES, SOCKET, TUNNELS, FDS };
 	struct pollfd fds[FDS] = {
 		[SIGNALS] = {.fd = signals, .events = POLLIN},
 		[NETLINK] = {.fd = links_watch_fd(d->watch), .events = POLLIN},
 		[CAPTURE] = {.fd = capture_fd(d->capture), .events = POLLIN},
 		[WISHES] = {.fd = dataplane_resolve_fd(d->dataplane), .events = POLLIN},
 		[SOCKET] = {.fd = server_fd(d->rpc), .events = POLLIN},
+		[TUNNELS] = {.fd = tunnels_fd(d->tunnels), .events = POLLIN},
 	};
 	bool changed;
 
@@ -334,6 +346,7 @@ static bool serve(struct daemon *d, int signals)
 		if (fds[WISHES].revents)
 			resolve_wishes(d);
 		server_process(d->rpc, daemon_now_ms());
+		tunnels_process(d->tunnels, daemon_now_ms());
 	}
 }
 
@@ -346,7 +359,12 @@ static void take_down(struct daemon *d)
 
 	server_close(d->rpc);
 	links_watch_close(d->watch);
+	if (d->tunnels && d->was_up)
+		tunnels_run_hooks(d->tunnels, WG_PRE_DOWN);
 	dataplane_destroy(d->dataplane);
+	if (d->tunnels && d->was_up)
+		tunnels_run_hooks(d->tunnels, WG_POST_DOWN);
+	tunnels_close(d->tunnels);
 	if (d->capture && !d->lost && (d->was_up || !d->took_over)) {
 		if (capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) <
 		    0)
@@ -391,6 +409,7 @@ static void warn(const struct daemon *d)
 
 static int start(struct daemon *d, const struct options *options, struct load_result *loaded)
 {
+	char problem[TUNNELS_ERROR_MAX];
 	struct reload_report ignored;
 	int rc = check_interfaces(&d->conf);
 
@@ -414,6 +433,12 @@ static int start(struct daemon *d, const struct options *options, struct load_re
 		say("cannot start the workers: %s", strerror(-rc));
 		return rc;
 	}
+	rc = tunnels_listen(d->tunnels, problem);
+	if (rc < 0) {
+		say("%s", problem);
+		return rc;
+	}
+	tunnels_run_hooks(d->tunnels, WG_POST_UP);
 	return open_socket(d, options);
 }
 
