@@ -196,10 +196,35 @@ Test(wireguard_apply, who_is_gone_is_not_found)
 	pair_destroy(p);
 }
 
+/* What comes in by an index is for the worker that the peer calls home. */
+Test(wireguard_apply, indices_lead_home)
+{
+	uint32_t sockets[2] = {0};
+	struct wg_device *d = create(sockets);
+	struct wg_peer_change peers[6] = {0};
+	const struct wg_changes changes = {.peers = peers, .peer_count = COUNT(peers)};
+	unsigned homes = 0;
+
+	for (unsigned i = 0; i < COUNT(peers); i++)
+		number_key(i, peers[i].public_key);
+	cr_assert_eq(wg_device_apply(d, &changes, 1), 0);
+	for (unsigned i = 0; i < 100 * COUNT(peers); i++) {
+		struct wg_member *m = d->roster->members[i % COUNT(peers)];
+		uint32_t index = wg_index_take(d, m);
+
+		cr_assert_eq(wg_keypair_home(index, 3), m->peer.home, "index %x", index);
+		cr_assert_eq(wg_index_owner(d, index), m);
+		homes |= 1U << m->peer.home;
+		wg_index_release(d, index);
+	}
+	cr_assert_eq(homes, 7, "all workers are somebody's");
+	wg_device_destroy(d);
+}
+
 enum {
 	MODEL_PEERS = 5,
 	MODEL_PREFIXES = 40,
-	MODEL_ROUNDS = 400,
+	MODEL_ROUNDS = 100, /* 10 ms each: tables are built */
 };
 
 /* Which peer has each of a few prefixes, and which peers there are; -1: nobody. */

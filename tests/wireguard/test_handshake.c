@@ -290,6 +290,14 @@ Test(wireguard_handshake, wg_h9_rotation)
 	pair_settle(p);
 	expect_slots(p, 1, (struct slots){b.next, slots_of(p, 1).current, 0}, "other way");
 	cr_assert_null(wg_device_keypair(p->ends[1].device, b.current));
+	/* And end 0 again: a responder that waits keeps no previous one. */
+	b = slots_of(p, 1);
+	p->now_ns += 60 * WG_NS; /* not its session: it waits until that is too old */
+	p->wall_ns += 60 * WG_NS;
+	begin_again(p);
+	expect_slots(p, 1, (struct slots){0, b.current, slots_of(p, 1).next}, "back");
+	cr_assert_null(pair_peer(p, 1)->previous, "what is wiped looks like none");
+	cr_assert_null(wg_device_keypair(p->ends[1].device, b.previous));
 	pair_destroy(p);
 }
 

@@ -181,6 +181,24 @@ Test(wireguard_timers, wg_t3_forgets_the_source)
 	pair_destroy(p);
 }
 
+Test(wireguard_timers, wg_t5_forgets_the_source)
+{
+	struct pair *p = pair_create();
+	struct udp_endpoint to;
+
+	pair_meet(p);
+	pass(p, 200 * WG_NS);
+	cr_assert(!pair_send(p, 0, "x", 1));
+	pair_serve(p, 0);
+	cr_assert(wg_peer_endpoint(pair_peer(p, 0), &to));
+	cr_assert_eq(to.source[0], 192, "the first goes from where it was");
+	pass(p, WG_REKEY_TIMEOUT + WG_REKEY_JITTER);
+	pair_serve(p, 0);
+	cr_assert(wg_peer_endpoint(pair_peer(p, 0), &to));
+	cr_assert_eq(to.source[0], 0);
+	pair_destroy(p);
+}
+
 Test(wireguard_timers, wg_t4_passive_keepalive)
 {
 	struct pair *p = pair_create();
@@ -341,6 +359,7 @@ struct needle {
 
 enum {
 	MASK = 0x5a,
+	WINDOW = 1 << 16,
 	REGION_MAX = 1 << 28, /* beyond are reservations of sanitizers */
 };
 
@@ -361,10 +380,27 @@ static bool is_here(const struct needle *n, const uint8_t *at)
 	return true;
 }
 
+/* at: where the bytes were read; the window may have been read itself */
+static unsigned count_in_window(const struct needle *n, const uint8_t *at, const uint8_t *window,
+				size_t size)
+{
+	const uint8_t *end = window + size - WG_KEY + 1;
+	const uint8_t *i = window;
+	unsigned found = 0;
+
+	for (; i < end && (i = memchr(i, n->masked[0] ^ MASK, (size_t)(end - i))); i++) {
+		const uint8_t *was = at + (i - window);
+		bool own = was + WG_KEY > window && was < window + WINDOW;
+
+		found += !own && is_here(n, i);
+	}
+	return found;
+}
+
 /* How often a secret is in the process's writable memory. */
 static unsigned count_in_memory(const struct needle *n)
 {
-	static uint8_t window[1 << 16];
+	static uint8_t window[WINDOW];
 	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	FILE *maps = fopen("/proc/self/maps", "re");
 	unsigned found = 0;
@@ -384,12 +420,7 @@ static unsigned count_in_memory(const struct needle *n)
 
 			if (got < (ssize_t)WG_KEY)
 				break;
-			for (ssize_t i = 0; i + (ssize_t)WG_KEY <= got; i++) {
-				const uint8_t *at = (const uint8_t *)(first + (unsigned long)i);
-				bool own = at + WG_KEY > window && at < window + sizeof(window);
-
-				found += !own && is_here(n, window + i);
-			}
+			found += count_in_window(n, (const uint8_t *)first, window, (size_t)got);
 			first += (unsigned long)got - (got == sizeof(window) ? WG_KEY - 1 : 0);
 			if (got < (ssize_t)sizeof(window))
 				break;
@@ -413,6 +444,35 @@ static void expect_gone(const struct needle *needles, size_t n, const char *when
 	for (size_t i = 0; i < n; i++)
 		cr_assert_eq(count_in_memory(&needles[i]), 0, "%s: %s is still there", when,
 			     needles[i].name);
+}
+
+static bool has_handshake(struct pair *p, unsigned end)
+{
+	static const struct wg_handshake none;
+	const struct wg_handshake *h = &member_of(pair_peer(p, end))->handshake;
+
+	return memcmp(h, &none, sizeof(none)) != 0;
+}
+
+Test(wireguard_timers, wg_t8_handshakes)
+{
+	struct pair *p = pair_create();
+
+	pair_meet(p);
+	for (unsigned i = 0; i < PAIR_ENDS; i++)
+		cr_assert(!has_handshake(p, i), "end %u keeps what made its session", i);
+	pass(p, 200 * WG_NS);
+	cr_assert(!pair_send(p, 0, "x", 1));
+	pair_serve(p, 0);
+	cr_assert(has_handshake(p, 0));
+	for (unsigned i = 0; i < 120; i++) {
+		pair_lose(p, 0);
+		pass(p, WG_NS);
+		pair_serve(p, 0);
+	}
+	cr_assert_eq(wg_peer_give_ups(pair_peer(p, 0)), 1);
+	cr_assert(!has_handshake(p, 0), "given up");
+	pair_destroy(p);
 }
 
 Test(wireguard_timers, wg_t8_zeroing)
