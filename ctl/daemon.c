@@ -99,13 +99,25 @@ static void fill_egresses(const struct daemon *d, struct egress_options *out)
 	}
 }
 
+static int open_tunnels(struct daemon *d, unsigned queues)
+{
+	char error[TUNNELS_ERROR_MAX];
+	int rc = tunnels_open(&d->conf, queues, d->ifname, &d->tunnels, error);
+
+	if (rc < 0)
+		say("%s", error);
+	else
+		tunnels_run_hooks(d->tunnels, WG_PRE_UP);
+	return rc;
+}
+
 static int open_dataplane(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	struct egress_options egresses[EGRESSES_MAX] = {0};
 	struct addr own[CONF_ADDRESSES_MAX];
 	int failed, rc;
-	char error[CAPTURE_ERROR_MAX], problem[TUNNELS_ERROR_MAX];
+	char error[CAPTURE_ERROR_MAX];
 	struct tun *tun;
 
 	struct tun_options tun_options = {
@@ -135,12 +147,9 @@ static int open_dataplane(struct daemon *d)
 	if (capture_warnings(d->capture)[0])
 		say("%s", capture_warnings(d->capture));
 
-	rc = tunnels_open(c, tun_queue_count(tun), d->ifname, &d->tunnels, problem);
-	if (rc < 0) {
-		say("%s", problem);
+	rc = open_tunnels(d, tun_queue_count(tun));
+	if (rc < 0)
 		goto close_tun;
-	}
-	tunnels_run_hooks(d->tunnels, WG_PRE_UP);
 	fill_egresses(d, egresses);
 	for (unsigned i = 0; i < c->interface.address_count; i++)
 		own[i] = c->interface.addresses[i].addr;

@@ -86,13 +86,13 @@ static int find_group(const char *name, gid_t *gid, struct rpc_error *err)
  * Give the bound socket its group and mode, and remember what it is. By descriptor: a path could
  * be made to lead elsewhere between two calls.
  */
-static int adorn(struct listener *listener, const struct listener_options *options,
-		 struct rpc_error *err)
+static int adorn(struct listener *listener, const char *path,
+		 const struct listener_options *options, struct rpc_error *err)
 {
 	char link[64];
 	struct stat st;
 	gid_t gid = (gid_t)-1;
-	int fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	int rc = fd >= 0 ? 0 : -errno;
 
 	if (rc == 0 && (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode)))
@@ -123,15 +123,20 @@ static void remove_socket(const struct listener *listener)
 		unlink(listener->path);
 }
 
+/*
+ * Listen at a name beside the path, then move there: whoever finds the socket can connect. (The
+ * program wg removes one that refuses it.)
+ */
 static int bind_and_listen(struct listener *listener, const struct listener_options *options,
 			   struct rpc_error *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t size = strlen(listener->path);
 	int rc;
 
-	if (strlen(listener->path) >= sizeof(address.sun_path))
+	if (size + 1 >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, listener->path, strlen(listener->path) + 1);
+	memcpy(address.sun_path, listener->path, size);
 	rc = make_folder(listener->path);
 	if (rc == 0)
 		rc = remove_stale(&address, err);
@@ -141,14 +146,18 @@ static int bind_and_listen(struct listener *listener, const struct listener_opti
 	 * The mode that a socket has before bind() is that of the file it makes: nobody else can
 	 * connect until adorn(), and the umask, which all threads share, stays as it is.
 	 */
+	address.sun_path[size] = '~';
+	unlink(address.sun_path); /* of one that was killed */
 	if (fchmod(listener->fd, 0600) < 0 ||
 	    bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	rc = adorn(listener, options, err);
-	if (rc == 0 && listen(listener->fd, BACKLOG) < 0)
-		rc = -errno;
+	rc = adorn(listener, address.sun_path, options, err);
+	if (rc == 0 &&
+	    (listen(listener->fd, BACKLOG) < 0 ||
+	     renameat2(AT_FDCWD, address.sun_path, AT_FDCWD, listener->path, RENAME_NOREPLACE) < 0))
+		rc = errno == EEXIST ? -EADDRINUSE : -errno;
 	if (rc < 0)
-		remove_socket(listener);
+		unlink(address.sun_path);
 	return rc;
 }
 

@@ -194,6 +194,17 @@ static int open_tunnel(struct program *p)
 	return rc < 0 ? fail(p, "cannot start the workers", rc) : 0;
 }
 
+/* Whether our socket's file is gone. */
+static bool is_removed(const struct program *p)
+{
+	char ignored[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	struct stat st;
+
+	while (read(p->removed, ignored, sizeof(ignored)) > 0)
+		;
+	return lstat(p->path, &st) < 0 && errno == ENOENT;
+}
+
 static int open_socket(struct program *p)
 {
 	struct rpc_error err;
@@ -212,7 +223,7 @@ static int open_socket(struct program *p)
 	if (p->removed < 0 ||
 	    inotify_add_watch(p->removed, RUN_DIR, IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF) < 0)
 		return fail(p, RUN_DIR, -errno);
-	return 0;
+	return is_removed(p) ? fail(p, p->path, -ENOENT) : 0;
 }
 
 static int start(struct program *p)
@@ -237,17 +248,6 @@ static int start(struct program *p)
 }
 
 /* ---- The loop ---- */
-
-/* Whether our socket's file is gone. */
-static bool is_removed(const struct program *p)
-{
-	char ignored[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-	struct stat st;
-
-	while (read(p->removed, ignored, sizeof(ignored)) > 0)
-		;
-	return lstat(p->path, &st) < 0 && errno == ENOENT;
-}
 
 static void serve(struct program *p)
 {

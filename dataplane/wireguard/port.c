@@ -54,4 +54,6 @@ void wg_port_destroy(struct wg_port *p)
 void wg_port_rest(struct wg_port *port)
 {
 	wg_aead_forget(port->aead);
+	/* A session that began after the last look is what it may be woken for, in the same ms. */
+	port->retried_ms = 0;
 }
