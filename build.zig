@@ -7,6 +7,7 @@ const builtin = @import("builtin");
 const allocation = @import("tests/allocation.zig");
 const clang = @import("tests/clang.zig");
 const cross = @import("tests/cross.zig");
+const sockets = @import("tests/sockets.zig");
 const Build = std.Build;
 const Compile = Build.Step.Compile;
 const LazyPath = Build.LazyPath;
@@ -30,7 +31,7 @@ pub const c_flags: []const []const u8 = &.{
 const bpf_flags: []const []const u8 = &.{ "-ffreestanding", "-Wall", "-Wextra", "-Werror" };
 
 /// What the devices of Linux need.
-const linux_libs: []const []const u8 = &.{"libbpf"};
+pub const linux_libs: []const []const u8 = &.{"libbpf"};
 
 /// A folder of the project. Each is compiled by a step of its own: Zig compiles the files of one
 /// step one after another, and the steps side by side.
@@ -44,7 +45,7 @@ pub const Part = enum {
     pub fn libs(part: Part) []const []const u8 {
         return switch (part) {
             .lpm, .tun => &.{},
-            .dataplane => &.{ "liburcu-qsbr", "libxxhash" },
+            .dataplane => &.{ "liburcu-qsbr", "libxxhash", "libcrypto" },
             .ctl => &.{ "jansson", "libmnl", "zlib" },
         };
     }
@@ -185,6 +186,7 @@ pub const Kit = struct {
     utun: *Compile,
     library: *Compile,
     sluice: ?*Compile,
+    sluice_wg: ?*Compile,
     perf: ?*Compile,
 };
 
@@ -237,6 +239,7 @@ fn install(b: *Build, kit: Kit, cdb: *Step) void {
     b.installArtifact(kit.library);
     if (isFile(b, "dataplane/sluice.h")) b.installFile("dataplane/sluice.h", "include/sluice.h");
     if (kit.sluice) |exe| b.installArtifact(exe);
+    if (kit.sluice_wg) |exe| b.installArtifact(exe);
     if (kit.perf) |exe| b.installArtifact(exe);
     b.getInstallStep().dependOn(cdb);
 }
@@ -283,6 +286,7 @@ fn addTerminal(b: *Build, kit: Kit, words: []const Word) *Step {
 fn environment(b: *Build, kit: Kit) []const Word {
     return b.graph.arena.dupe(Word, &.{
         .{ .text = "SLUICE=", .artifact = kit.sluice },
+        .{ .text = "SLUICE_WG=", .artifact = kit.sluice_wg },
         .{ .text = "SLUICE_PERF=", .artifact = kit.perf },
     }) catch @panic("OOM");
 }
@@ -336,7 +340,8 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
     for (all_parts) |part| units.set(part, unitSuites(b, part, debug, fast));
     const no_memory = allocation.suites(b, debug);
     const perf = perfSuites(b, debug, fast);
-    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory, perf });
+    const socket = sockets.suites(b, debug);
+    const unit = concat(b, Suite, &.{ concat(b, Suite, &units.values), no_memory, perf, socket });
     const scale = programSuites(b, fast, "scale");
     const all = concat(b, Suite, &.{ tidy, lint, unit, stress, seeds, fuzz_short, netns });
 
@@ -359,6 +364,7 @@ fn addTests(b: *Build, debug: Kit, fast: Kit, thread: Kit) void {
         addSuites(b, b.fmt("test-{t}", .{part}), help, units.get(part));
     }
     addSuites(b, "test-perf", "Run the unit tests of perf/ alone", perf);
+    addSuites(b, "test-sockets", "Run the tests of the kernel's sockets alone", socket);
 }
 
 fn addSuites(b: *Build, name: []const u8, help: []const u8, suites: []const Suite) void {
@@ -422,6 +428,7 @@ fn unitSuites(b: *Build, part: Part, debug: Kit, fast: Kit) []const Suite {
 pub fn unitSources(b: *Build, part: Part) []const []const u8 {
     var files: std.ArrayList([]const u8) = .empty;
     for (sources(b, b.fmt("tests/{t}", .{part}))) |f| if (!isUtunTest(f)) append(b, &files, f);
+    if (part == .dataplane) for (sources(b, "tests/wireguard")) |f| append(b, &files, f);
     return files.items;
 }
 
@@ -496,10 +503,13 @@ fn netnsSuites(b: *Build, kit: Kit) []const Suite {
     for (list(b, "tests/netns", ".py")) |file| {
         if (std.mem.startsWith(u8, std.fs.path.basename(file), "test_")) break;
     } else return suiteList(b, &.{.{ .name = "netns" }});
-    if (kit.sluice == null or kit.perf == null) return suiteList(b, &.{.{ .name = "netns" }});
+    const programs = environment(b, kit);
+    for (programs) |program| if (program.artifact.? == null) {
+        return suiteList(b, &.{.{ .name = "netns" }});
+    };
     const words = concat(b, Word, &.{
         textWords(b, &.{"/usr/bin/env"}),
-        environment(b, kit),
+        programs,
         textWords(b, &.{ python, "-B", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider" }),
         textWords(b, &.{"tests/netns"}),
     });
@@ -559,21 +569,27 @@ fn addKit(b: *Build, s: Settings) Kit {
         .utun = addObject(b, s, .tun, .utun),
         .library = undefined,
         .sluice = null,
+        .sluice_wg = null,
         .perf = null,
     };
     for (all_parts) |part| kit.objects.set(part, addObject(b, s, part, .memory));
     kit.library = addLibrary(b, kit);
-    if (isFile(b, "ctl/main.c")) {
-        const exe = addProgram(b, kit, "sluice", &.{"ctl/main.c"}, &.{});
-        linkPart(exe.root_module, kit, .ctl);
-        exe.root_module.linkLibrary(kit.library);
-        linkLibs(exe.root_module, linux_libs);
-        kit.sluice = exe;
-    }
+    kit.sluice = addCommand(b, kit, "sluice", "ctl/main.c");
+    kit.sluice_wg = addCommand(b, kit, "sluice-wg", "ctl/wireguard/main.c");
     if (isFile(b, "perf/main.c")) {
         kit.perf = addPerf(b, kit);
     }
     return kit;
+}
+
+/// A program of ctl/, on the kernel's devices.
+fn addCommand(b: *Build, kit: Kit, name: []const u8, file: []const u8) ?*Compile {
+    if (!isFile(b, file)) return null;
+    const exe = addProgram(b, kit, name, &.{file}, &.{});
+    linkPart(exe.root_module, kit, .ctl);
+    exe.root_module.linkLibrary(kit.library);
+    linkLibs(exe.root_module, linux_libs);
+    return exe;
 }
 
 fn addPerf(b: *Build, kit: Kit) *Compile {

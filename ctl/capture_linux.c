@@ -97,9 +97,11 @@ static unsigned choose_mtu(struct capture *capture)
 		return capture->conf.interface.mtu;
 	for (unsigned i = 0; i < capture->conf.egress_count; i++) {
 		const struct conf_egress *egress = &capture->conf.egresses[i];
-		struct netlink_link link;
+		struct netlink_link link = {.mtu = egress->mtu};
 
-		if (egress->type != CONF_EGRESS_INTERFACE ||
+		if (egress->type == CONF_EGRESS_DROP || egress->type == CONF_EGRESS_REJECT)
+			continue;
+		if (egress->type == CONF_EGRESS_INTERFACE &&
 		    netlink_link_find(capture->netlink, egress->interface, &link) != 0)
 			continue;
 		if (egress->mtu != 0 && egress->mtu < link.mtu)

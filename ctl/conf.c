@@ -56,23 +56,31 @@ static int finish_interface(struct conf_parser *p)
 
 static int finish_egress(struct conf_parser *p)
 {
-	static const char *const only_interface[] = {"Interface", "Gateway",   "MTU",
-						     "Nat",       "PortRange", "OnDown"};
+	static const struct {
+		const char *name;
+		enum conf_egress_type type;
+	} only[] = {
+		{"Interface", CONF_EGRESS_INTERFACE}, {"Gateway", CONF_EGRESS_INTERFACE},
+		{"MTU", CONF_EGRESS_INTERFACE},       {"Nat", CONF_EGRESS_INTERFACE},
+		{"PortRange", CONF_EGRESS_INTERFACE}, {"OnDown", CONF_EGRESS_INTERFACE},
+		{"Config", CONF_EGRESS_WIREGUARD},    {"Hooks", CONF_EGRESS_WIREGUARD},
+		{"Split", CONF_EGRESS_WIREGUARD},
+	};
 	const struct conf_egress *egress = &p->conf.egresses[p->conf.egress_count - 1];
 	int rc = require(p, "Type");
 
 	if (rc != 0)
 		return rc;
+	for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
+		const struct conf_span *value = conf_key_seen(p, only[i].name);
+
+		if (value != NULL && only[i].type != egress->type)
+			return conf_fail(p->err, value, "%s is for Type = %s only", only[i].name,
+					 conf_egress_type_names[only[i].type]);
+	}
 	if (egress->type == CONF_EGRESS_INTERFACE)
 		return require(p, "Interface");
-	for (size_t i = 0; i < sizeof(only_interface) / sizeof(only_interface[0]); i++) {
-		const struct conf_span *value = conf_key_seen(p, only_interface[i]);
-
-		if (value != NULL)
-			return conf_fail(p->err, value, "%s is for Type = interface only",
-					 only_interface[i]);
-	}
-	return 0;
+	return egress->type == CONF_EGRESS_WIREGUARD ? require(p, "Config") : 0;
 }
 
 /* What must hold within a section, once it has been read. */

@@ -23,6 +23,7 @@ enum {
 	CONF_ADDRESSES_MAX = 8,
 	CONF_FROM_MAX = 16,
 	CONF_CACHE_MAX = 256, /* a folder, with terminator */
+	CONF_CONFIG_MAX = 256,
 	CONF_EGRESSES_MAX = 32,
 	CONF_QUEUES_MAX = 64,
 	CONF_SOURCE_MAX = 1 << 24, /* flows or ports */
@@ -33,7 +34,12 @@ enum {
 };
 
 enum conf_capture { CONF_CAPTURE_NONE, CONF_CAPTURE_HOST, CONF_CAPTURE_FORWARD };
-enum conf_egress_type { CONF_EGRESS_INTERFACE, CONF_EGRESS_DROP, CONF_EGRESS_REJECT };
+enum conf_egress_type {
+	CONF_EGRESS_INTERFACE,
+	CONF_EGRESS_DROP,
+	CONF_EGRESS_REJECT,
+	CONF_EGRESS_WIREGUARD,
+};
 enum conf_on_change { CONF_ON_CHANGE_RESET, CONF_ON_CHANGE_KEEP };
 
 /* What becomes of packets while the interface of an egress is down. */
@@ -45,7 +51,7 @@ enum {
 
 enum {
 	CONF_CAPTURE_COUNT = CONF_CAPTURE_FORWARD + 1,
-	CONF_EGRESS_TYPE_COUNT = CONF_EGRESS_REJECT + 1,
+	CONF_EGRESS_TYPE_COUNT = CONF_EGRESS_WIREGUARD + 1,
 	CONF_ON_CHANGE_COUNT = CONF_ON_CHANGE_KEEP + 1,
 };
 
@@ -77,6 +83,8 @@ struct conf_interface {
 	unsigned source_ports;
 };
 
+struct wg_quick;
+
 struct conf_egress {
 	char name[CONF_NAME_MAX];
 	enum conf_egress_type type;
@@ -88,6 +96,12 @@ struct conf_egress {
 	uint16_t port_first; /* default 40000 */
 	uint16_t port_last;  /* default 59999, inclusive */
 	unsigned on_down;    /* CONF_ON_DOWN_*; default drop */
+
+	/* Of CONF_EGRESS_WIREGUARD. */
+	char config[CONF_CONFIG_MAX]; /* a file of wg-quick's; relative to this one's folder */
+	bool hooks;                   /* run the commands that it names; default no */
+	bool split;                   /* what its peers send takes verdicts, too; default no */
+	struct wg_quick *quick;       /* what config holds; NULL before load_conf */
 	unsigned line;
 };
 
@@ -158,8 +172,10 @@ int conf_from_options(const char *const *list_files, unsigned list_count, const 
  */
 int conf_list_name(const char *file, char out[CONF_NAME_MAX]);
 
-/* The list's file as the process can open it: relative to the configuration's folder. Caller frees.
+/*
+ * A file that the configuration names, as the process can open it: relative to its folder. NULL if
+ * there is no memory; the caller frees.
  */
-char *conf_list_path(const struct conf *conf, const struct conf_list *list);
+char *conf_file_path(const struct conf *conf, const char *file);
 
 #endif

@@ -202,13 +202,8 @@ static int set_cache(struct conf_parser *p, struct conf_span value)
 static int set_type(struct conf_parser *p, struct conf_span value)
 {
 	unsigned word;
-	int rc;
-
-	if (conf_span_is(&value, "wireguard"))
-		return conf_fail(p->err, &value,
-				 "wireguard egress is not supported by this version");
-	rc = conf_value_word(&value, "type of egress", conf_egress_type_names,
-			     CONF_EGRESS_TYPE_COUNT, &word, p->err);
+	int rc = conf_value_word(&value, "type of egress", conf_egress_type_names,
+				 CONF_EGRESS_TYPE_COUNT, &word, p->err);
 	if (rc == 0)
 		this_egress(p)->type = (enum conf_egress_type)word;
 	return rc;
@@ -263,6 +258,27 @@ static int set_on_down(struct conf_parser *p, struct conf_span value)
 {
 	p->on_down[p->conf.egress_count - 1] = value;
 	return 0;
+}
+
+static int set_config(struct conf_parser *p, struct conf_span value)
+{
+	char word[CONF_QUOTE_MAX];
+
+	if (value.size >= CONF_CONFIG_MAX)
+		return conf_fail(p->err, &value, "path longer than %d bytes: '%s'",
+				 CONF_CONFIG_MAX - 1, conf_span_quote(&value, word));
+	memcpy(this_egress(p)->config, value.text, value.size);
+	return 0;
+}
+
+static int set_hooks(struct conf_parser *p, struct conf_span value)
+{
+	return conf_value_bool(&value, &this_egress(p)->hooks, p->err);
+}
+
+static int set_split(struct conf_parser *p, struct conf_span value)
+{
+	return conf_value_bool(&value, &this_egress(p)->split, p->err);
 }
 
 static int set_file(struct conf_parser *p, struct conf_span value)
@@ -325,7 +341,9 @@ static const struct key {
 	{CONF_SECTION_EGRESS, "Nat", set_nat},
 	{CONF_SECTION_EGRESS, "PortRange", set_port_range},
 	{CONF_SECTION_EGRESS, "OnDown", set_on_down},
-	{CONF_SECTION_EGRESS, "Config", NULL},
+	{CONF_SECTION_EGRESS, "Config", set_config},
+	{CONF_SECTION_EGRESS, "Hooks", set_hooks},
+	{CONF_SECTION_EGRESS, "Split", set_split},
 	{CONF_SECTION_LIST, "File", set_file},
 	{CONF_SECTION_LIST, "Strict", set_strict},
 	{CONF_SECTION_RULE, "List", set_rule_list},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctl/conf_value.h"
+#include "ctl/wireguard/quick.h"
 #include "lpm/table.h"
 
 const char *const conf_capture_names[CONF_CAPTURE_COUNT] = {
@@ -18,6 +19,7 @@ const char *const conf_egress_type_names[CONF_EGRESS_TYPE_COUNT] = {
 	[CONF_EGRESS_INTERFACE] = "interface",
 	[CONF_EGRESS_DROP] = "drop",
 	[CONF_EGRESS_REJECT] = "reject",
+	[CONF_EGRESS_WIREGUARD] = "wireguard",
 };
 const char *const conf_on_change_names[CONF_ON_CHANGE_COUNT] = {
 	[CONF_ON_CHANGE_RESET] = "reset",
@@ -50,6 +52,11 @@ void conf_free(struct conf *conf)
 {
 	for (unsigned i = 0; i < conf->list_count; i++)
 		free(conf->lists[i].file);
+	for (unsigned i = 0; i < conf->egress_count; i++) {
+		if (conf->egresses[i].quick != NULL)
+			wg_quick_free(conf->egresses[i].quick);
+		free(conf->egresses[i].quick);
+	}
 	free(conf->lists);
 	free(conf->rules);
 	free(conf->path);
@@ -104,6 +111,9 @@ static void print_egress(const struct conf *conf, const struct conf_egress *egre
 
 	fprintf(out, "\n[Egress %s]\nType = %s\n", egress->name,
 		conf_egress_type_names[egress->type]);
+	if (egress->type == CONF_EGRESS_WIREGUARD)
+		fprintf(out, "Config = %s\nHooks = %s\nSplit = %s\n", egress->config,
+			egress->hooks ? "yes" : "no", egress->split ? "yes" : "no");
 	if (egress->type != CONF_EGRESS_INTERFACE)
 		return;
 	fprintf(out, "Interface = %s\n", egress->interface);
@@ -270,20 +280,20 @@ free_conf:
 	return rc;
 }
 
-char *conf_list_path(const struct conf *conf, const struct conf_list *list)
+char *conf_file_path(const struct conf *conf, const char *file)
 {
 	const char *slash = conf->path != NULL ? strrchr(conf->path, '/') : NULL;
 	size_t folder_size = slash != NULL ? (size_t)(slash - conf->path) + 1 : 0;
-	size_t file_size = strlen(list->file) + 1;
+	size_t file_size = strlen(file) + 1;
 	char *path;
 
-	if (list->file[0] == '/')
+	if (file[0] == '/')
 		folder_size = 0;
 	path = malloc(folder_size + file_size);
 	if (path == NULL)
 		return NULL;
 	if (folder_size > 0)
 		memcpy(path, conf->path, folder_size);
-	memcpy(path + folder_size, list->file, file_size);
+	memcpy(path + folder_size, file, file_size);
 	return path;
 }

@@ -15,26 +15,24 @@
 #include <getopt.h>
 #include <net/if.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "ctl/commands.h"
+#include "ctl/server.h"
+#include "ctl/threads.h"
 #include "ctl/usage.h"
 #include "tun/probe.h"
 
 enum {
 	QUEUES_AUTO_MAX = 4,
 	LIST_FILES_MAX = 64,
-	WORKER_NICE = -10, /* where it is allowed */
-	TURN_MS = 1000,    /* the control socket looks at its deadlines so often */
+	TURN_MS = 1000, /* the control socket looks at its deadlines so often */
 };
 
 uint64_t daemon_now_us(void)
@@ -63,40 +61,11 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 
 /* ---- Threads ---- */
 
-static unsigned allowed_cpus(int *cpus, unsigned max)
-{
-	cpu_set_t set;
-	unsigned n = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return 0;
-	for (int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
-		if (CPU_ISSET(cpu, &set))
-			cpus[n++] = cpu;
-	return n;
-}
-
-/*
- * Names each worker; puts it before ordinary programs, whose packets wait for it; pins it where
- * every worker can have a core of its own.
- */
 static void worker_begin(void *context, unsigned worker)
 {
 	const struct daemon *d = context;
-	int cpus[TUN_QUEUES_MAX];
-	unsigned n = allowed_cpus(cpus, TUN_QUEUES_MAX);
-	unsigned workers = dataplane_worker_count(d->dataplane);
-	char name[16];
-	cpu_set_t set;
 
-	snprintf(name, sizeof(name), "sluice/%u", worker);
-	pthread_setname_np(pthread_self(), name);
-	setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
-	if (workers < 2 || workers > n)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(cpus[worker], &set);
-	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	threads_begin_worker("sluice", worker, dataplane_worker_count(d->dataplane));
 }
 
 /* ---- Start ---- */
@@ -115,15 +84,19 @@ static int check_interfaces(const struct conf *c)
 	return 0;
 }
 
-static void fill_egresses(const struct conf *c, struct egress_options *out)
+static void fill_egresses(const struct daemon *d, struct egress_options *out)
 {
+	const struct conf *c = &d->conf;
+
 	for (unsigned i = 0; i < c->egress_count; i++) {
 		out[i].type = (enum egress_type)c->egresses[i].type;
 		out[i].interface = c->egresses[i].interface;
-		out[i].nat = c->egresses[i].nat;
+		out[i].nat = c->egresses[i].nat && out[i].type == EGRESS_INTERFACE;
 		out[i].port_first = c->egresses[i].port_first;
 		out[i].port_last = c->egresses[i].port_last;
 		out[i].on_down = (uint16_t)c->egresses[i].on_down;
+		out[i].tunnel = tunnels_at(d->tunnels, i);
+		out[i].gateway = c->egresses[i].split;
 	}
 }
 
@@ -148,21 +121,31 @@ static unsigned wrong_offloads(void)
 	return wrong;
 }
 
+static int open_tunnels(struct daemon *d, unsigned queues)
+{
+	char error[TUNNELS_ERROR_MAX];
+	int rc = tunnels_open(&d->conf, queues, d->ifname, &d->tunnels, error);
+
+	if (rc < 0)
+		say("%s", error);
+	else
+		tunnels_run_hooks(d->tunnels, WG_PRE_UP);
+	return rc;
+}
+
 static int open_dataplane(struct daemon *d)
 {
 	const struct conf *c = &d->conf;
 	struct egress_options egresses[EGRESSES_MAX] = {0};
 	struct addr own[CONF_ADDRESSES_MAX];
-	int cpus[TUN_QUEUES_MAX], failed, rc;
-	unsigned queues = allowed_cpus(cpus, QUEUES_AUTO_MAX);
+	int failed, rc;
 	char error[CAPTURE_ERROR_MAX];
 	struct tun *tun;
 
 	struct tun_options tun_options = {
 		.name = c->interface.name,
-		.queues = c->interface.queues ? c->interface.queues
-			  : queues            ? queues
-					      : 1,
+		.queues =
+			c->interface.queues ? c->interface.queues : threads_cores(QUEUES_AUTO_MAX),
 		.persist = true,
 		.without = wrong_offloads(),
 		.fd = -1,
@@ -187,7 +170,10 @@ static int open_dataplane(struct daemon *d)
 	if (capture_warnings(d->capture)[0])
 		say("%s", capture_warnings(d->capture));
 
-	fill_egresses(c, egresses);
+	rc = open_tunnels(d, tun_queue_count(tun));
+	if (rc < 0)
+		goto close_tun;
+	fill_egresses(d, egresses);
 	for (unsigned i = 0; i < c->interface.address_count; i++)
 		own[i] = c->interface.addresses[i].addr;
 	struct dataplane_options options = {
@@ -222,6 +208,7 @@ close_tun:
 _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESS_DROP == EGRESS_DROP &&
 		       (int)CONF_EGRESS_REJECT == EGRESS_REJECT &&
+		       (int)CONF_EGRESS_WIREGUARD == EGRESS_WIREGUARD &&
 		       (int)CONF_ON_CHANGE_KEEP == ON_CHANGE_KEEP &&
 		       (int)CONF_ON_DOWN_REJECT == ON_DOWN_REJECT &&
 		       (int)CONF_ON_DOWN_EGRESS == ON_DOWN_EGRESS &&
@@ -278,12 +265,13 @@ static int publish_links(struct daemon *d)
 static int open_socket(struct daemon *d, const struct options *options)
 {
 	char path[128];
-	struct rpc_options rpc = {.table = daemon_methods(d)};
+	struct rpc_options rpc = {.table = &d->methods};
 	struct rpc_error err = {0};
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s.sock", SLUICE_RUN_DIR, d->ifname);
 	rpc.path = options->socket ? options->socket : path;
+	d->methods = daemon_methods(d);
 	rc = rpc_open(&rpc, &d->rpc, &err);
 	if (rc < 0)
 		say("control socket: %s", err.text);
@@ -370,13 +358,14 @@ static int turn_ms(const struct daemon *d)
 /* Returns whether it ends because it was told to. */
 static bool serve(struct daemon *d, int signals)
 {
-	enum { SIGNALS, NETLINK, CAPTURE, WISHES, SOCKET, FDS };
+	enum { SIGNALS, NETLINK, CAPTURE, WISHES, SOCKET, TUNNELS, FDS };
 	struct pollfd fds[FDS] = {
 		[SIGNALS] = {.fd = signals, .events = POLLIN},
 		[NETLINK] = {.fd = links_watch_fd(d->watch), .events = POLLIN},
 		[CAPTURE] = {.fd = capture_fd(d->capture), .events = POLLIN},
 		[WISHES] = {.fd = dataplane_resolve_fd(d->dataplane), .events = POLLIN},
-		[SOCKET] = {.fd = rpc_fd(d->rpc), .events = POLLIN},
+		[SOCKET] = {.fd = server_fd(d->rpc), .events = POLLIN},
+		[TUNNELS] = {.fd = tunnels_fd(d->tunnels), .events = POLLIN},
 	};
 	bool changed;
 
@@ -396,7 +385,8 @@ static bool serve(struct daemon *d, int signals)
 		if (fds[WISHES].revents)
 			resolve_wishes(d);
 		links_watch_turn(d->watch, daemon_now_ms());
-		rpc_process(d->rpc, daemon_now_ms());
+		server_process(d->rpc, daemon_now_ms());
+		tunnels_process(d->tunnels, daemon_now_ms());
 	}
 }
 
@@ -407,9 +397,14 @@ static void take_down(struct daemon *d)
 	char error[CAPTURE_ERROR_MAX];
 	unsigned removed;
 
-	rpc_close(d->rpc);
+	server_close(d->rpc);
 	links_watch_close(d->watch);
+	if (d->tunnels && d->was_up)
+		tunnels_run_hooks(d->tunnels, WG_PRE_DOWN);
 	dataplane_destroy(d->dataplane);
+	if (d->tunnels && d->was_up)
+		tunnels_run_hooks(d->tunnels, WG_POST_DOWN);
+	tunnels_close(d->tunnels);
 	if (d->capture && !d->lost && (d->was_up || !d->took_over)) {
 		if (capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) <
 		    0)
@@ -454,6 +449,7 @@ static void warn(const struct daemon *d)
 
 static int start(struct daemon *d, const struct options *options, struct load_result *loaded)
 {
+	char problem[TUNNELS_ERROR_MAX];
 	struct reload_report ignored;
 	int rc = check_interfaces(&d->conf);
 
@@ -477,6 +473,12 @@ static int start(struct daemon *d, const struct options *options, struct load_re
 		say("cannot start the workers: %s", strerror(-rc));
 		return rc;
 	}
+	rc = tunnels_listen(d->tunnels, problem);
+	if (rc < 0) {
+		say("%s", problem);
+		return rc;
+	}
+	tunnels_run_hooks(d->tunnels, WG_POST_UP);
 	return open_socket(d, options);
 }
 

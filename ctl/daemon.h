@@ -9,6 +9,7 @@
 #include "ctl/links_watch.h"
 #include "ctl/load.h"
 #include "ctl/rpc.h"
+#include "ctl/tunnels.h"
 #include "dataplane/dataplane.h"
 #include "lpm/list_edit.h"
 
@@ -18,7 +19,9 @@ struct daemon {
 	struct dataplane *dataplane;
 	struct capture *capture;
 	struct links_watch *watch;
-	struct rpc *rpc;
+	struct tunnels *tunnels;
+	struct server *rpc;
+	struct rpc_table methods;
 	struct list **lists; /* a reference to each of conf.lists */
 	time_t *loaded;      /* when each of them was read */
 	char offloads[64];

@@ -13,6 +13,7 @@
 
 #include "ctl/cache.h"
 #include "ctl/memory.h"
+#include "ctl/tunnels.h"
 #include "lpm/estimate.h"
 
 enum {
@@ -295,6 +296,57 @@ static int fail_syntax(struct load_error *err, int rc, const char *reason, const
 	return rc;
 }
 
+/* Read what an egress's Config names; its keys are wiped where they are not needed. */
+static int load_quick(const char *path, struct conf_egress *egress, struct load_error *err)
+{
+	struct conf_error conf_err;
+	char *text;
+	size_t size;
+	int rc = load_text(path, LOAD_CONF_SIZE_MAX, &text, &size, err);
+
+	if (rc != 0)
+		return rc;
+	egress->quick = calloc(1, sizeof(*egress->quick));
+	if (egress->quick == NULL)
+		rc = fail_memory(err, path);
+	else
+		rc = wg_quick_parse(text, size, egress->quick, &conf_err);
+	if (rc != 0 && egress->quick != NULL)
+		fail_syntax(err, rc, "config_syntax", path, conf_err.line, conf_err.column,
+			    conf_err.text);
+	explicit_bzero(text, size);
+	free(text);
+	return rc;
+}
+
+/* What the files of tunnels say fills in what this configuration does not. */
+static int load_tunnels(struct conf *conf, struct load_error *err)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < conf->egress_count && rc == 0; i++) {
+		struct conf_egress *egress = &conf->egresses[i];
+		struct conf_interface *interface = &conf->interface;
+		char *path;
+
+		if (egress->type != CONF_EGRESS_WIREGUARD)
+			continue;
+		path = conf_file_path(conf, egress->config);
+		rc = path != NULL ? load_quick(path, egress, err)
+				  : fail_memory(err, egress->config);
+		free(path);
+		if (rc != 0)
+			break;
+		egress->mtu = egress->quick->mtu != 0 ? egress->quick->mtu : TUNNELS_MTU_DEFAULT;
+		if (interface->address_count != 0)
+			continue;
+		interface->address_count = egress->quick->address_count;
+		memcpy(interface->addresses, egress->quick->addresses,
+		       sizeof(interface->addresses));
+	}
+	return rc;
+}
+
 int load_conf(const char *path, struct conf *out, struct load_error *err)
 {
 	struct conf_error conf_err;
@@ -305,10 +357,15 @@ int load_conf(const char *path, struct conf *out, struct load_error *err)
 	if (rc != 0)
 		return rc;
 	rc = conf_parse(path, text, size, out, &conf_err);
-	if (rc != 0)
+	free(text);
+	if (rc != 0) {
 		fail_syntax(err, rc, "config_syntax", path, conf_err.line, conf_err.column,
 			    conf_err.text);
-	free(text);
+		return rc;
+	}
+	rc = load_tunnels(out, err);
+	if (rc != 0)
+		conf_free(out);
 	return rc;
 }
 
@@ -408,7 +465,7 @@ struct sources {
 static int take_list(const struct sources *sources, const struct conf_list *entry,
 		     struct load_result *result, struct load_error *err)
 {
-	char *path = conf_list_path(sources->conf, entry);
+	char *path = conf_file_path(sources->conf, entry->file);
 	struct list **out = &result->lists[result->list_count];
 	bool from_cache = false;
 	struct list *kept;

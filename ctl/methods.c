@@ -18,6 +18,7 @@ enum {
 
 static const char *const egress_type_names[] = {
 	[CONF_EGRESS_INTERFACE] = "interface",
+	[CONF_EGRESS_WIREGUARD] = "wireguard",
 	[CONF_EGRESS_DROP] = "drop",
 	[CONF_EGRESS_REJECT] = "reject",
 };

@@ -35,7 +35,8 @@ static bool same_egress(const struct conf_egress *a, const struct conf_egress *b
 {
 	return strcmp(a->name, b->name) == 0 && a->type == b->type &&
 	       strcmp(a->interface, b->interface) == 0 && a->nat == b->nat && a->mtu == b->mtu &&
-	       a->on_down == b->on_down && a->port_first == b->port_first &&
+	       a->on_down == b->on_down && strcmp(a->config, b->config) == 0 &&
+	       a->hooks == b->hooks && a->split == b->split && a->port_first == b->port_first &&
 	       a->port_last == b->port_last && link_addr_compare(&a->gateway4, &b->gateway4) == 0 &&
 	       link_addr_compare(&a->gateway6, &b->gateway6) == 0;
 }

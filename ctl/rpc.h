@@ -1,13 +1,8 @@
 /*
  * The control socket: JSON-RPC 2.0 over AF_UNIX stream, one object (or one batch) a line.
  *
- * rpc.c is the protocol: a line in, a reply out, no socket. rpc_server.c carries lines between
- * clients and it. Everything runs in the caller's thread; nothing here blocks.
- *
- * No client can delay another: a turn handles at most one request of each, and at most one that is
- * long. What a client may hold is bounded in bytes and in time. When all places are taken, a
- * newcomer gets that of the client whose request or answer has been pending longest; one who may
- * not write only puts out his like, one who may write puts out anybody who may not before his like.
+ * rpc.c is the protocol: a line in, a reply out, no socket. server.h carries lines between clients
+ * and it. Everything runs in the caller's thread; nothing here blocks.
  */
 #ifndef SLUICE_CTL_RPC_H
 #define SLUICE_CTL_RPC_H
@@ -24,8 +19,6 @@ enum {
 	RPC_VALUES_MAX = 16 << 10, /* commas, colons and opening brackets of a request */
 	RPC_BATCH_MAX = 64,
 	RPC_RESULTS_MAX = 3 << 20, /* bytes of all results of a line; more is an error */
-	RPC_CLIENTS_MAX = 64,
-	RPC_DEADLINE_MS = 10000, /* for the rest of a request, and for reading an answer */
 	RPC_TEXT_MAX = 512,
 };
 
@@ -100,39 +93,15 @@ enum {
 };
 
 struct rpc_options {
-	const char *path;       /* of the socket; its folder is made (0755) if it is missing */
-	const char *group;      /* that may connect besides the owner; NULL: the process's own */
-	mode_t mode;            /* 0: 0660 */
-	struct rpc_table table; /* copied; methods and context last as long as the server */
+	const char *path;        /* of the socket; its folder is made (0755) if it is missing */
+	const char *group;       /* that may connect besides the owner; NULL: the process's own */
+	mode_t mode;             /* 0: 0660 */
+	struct rpc_table *table; /* the caller's, until the server is closed */
 };
 
-struct rpc;
+struct server;
 
-/*
- * Listen. Nobody can connect before the socket has its group and mode. A socket that nobody
- * listens on any more is replaced.
- *
- * err:    only its text is filled
- * Errors: -EADDRINUSE (somebody listens there), -EEXIST (the path is no socket), -ENAMETOOLONG,
- *         -ESRCH (no such group), -ENOMEM, -errno of the system calls
- */
-int rpc_open(const struct rpc_options *options, struct rpc **out, struct rpc_error *err);
-
-/* Readable (in a poll or another epoll) while there is something to do. Owned by the server. */
-int rpc_fd(const struct rpc *rpc);
-
-/*
- * Take a turn: accept, read, handle, write, close. Deadlines are looked at here too, so call it
- * once a second even if rpc_fd() is silent.
- *
- * now_ms: of a clock that never goes back
- */
-void rpc_process(struct rpc *rpc, uint64_t now_ms);
-
-/* Clients that are connected. */
-unsigned rpc_client_count(const struct rpc *rpc);
-
-/* Close all, and remove the socket unless another one stands in its place. NULL allowed. */
-void rpc_close(struct rpc *rpc);
+/* Serve the methods at a socket, as server.h does. Errors: as server_open */
+int rpc_open(const struct rpc_options *options, struct server **out, struct rpc_error *err);
 
 #endif

@@ -59,6 +59,14 @@ void answer_prohibited(struct worker *w, const struct packet *p)
 		push(w, reply);
 }
 
+void answer_unreachable(struct worker *w, const struct packet *p)
+{
+	struct buf *reply = take(w);
+
+	if (reply && reject_unreachable(p, NULL, reply))
+		push(w, reply);
+}
+
 void answer_reset(struct worker *w, const struct packet *p, bool outbound)
 {
 	struct buf *reply = take(w);

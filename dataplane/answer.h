@@ -9,10 +9,11 @@
 
 #include "dataplane/worker.h"
 
-/* As reject_build, reject_prohibited, reject_reset_inner, reject_too_big; nothing if enough answers
- * were given. */
+/* As reject_build, reject_prohibited, reject_unreachable, reject_reset_inner, reject_too_big;
+ * nothing if enough answers were given. */
 void answer_reject(struct worker *worker, const struct packet *packet);
 void answer_prohibited(struct worker *worker, const struct packet *packet);
+void answer_unreachable(struct worker *worker, const struct packet *packet);
 void answer_reset(struct worker *worker, const struct packet *packet, bool outbound);
 void answer_too_big(struct worker *worker, const struct packet *packet, unsigned mtu);
 

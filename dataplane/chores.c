@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "dataplane/links.h"
+#include "dataplane/wireguard/port.h"
 #include "dataplane/worker.h"
 
 enum {
@@ -20,7 +21,12 @@ uint64_t chores_now_ns(void)
 {
 	struct timespec t;
 
+	/* Sessions grow old while the machine sleeps, and so do flows. */
+#ifdef CLOCK_BOOTTIME
+	clock_gettime(CLOCK_BOOTTIME, &t);
+#else
 	clock_gettime(CLOCK_MONOTONIC, &t);
+#endif
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -72,17 +78,26 @@ void chores_sweep(struct worker *w)
 
 void chores_wait(struct worker *w)
 {
-	struct pollfd fds[EGRESSES_MAX + 2];
+	struct pollfd fds[2 * EGRESSES_MAX + 2];
 	unsigned n = 0;
 	uint64_t began;
 	char drain[64];
 
 	fds[n++] = (struct pollfd){.fd = w->wake[0], .events = POLLIN};
 	fds[n++] = (struct pollfd){.fd = tun_queue_fd(w->tun), .events = POLLIN};
-	for (unsigned i = 0; i < w->egress_count; i++)
-		if (w->egress[i].nic && w->egress[i].nat)
-			fds[n++] = (struct pollfd){.fd = nic_queue_fd(w->egress[i].nic),
-						   .events = POLLIN};
+	for (unsigned i = 0; i < w->egress_count; i++) {
+		const struct worker_egress *e = &w->egress[i];
+		int pair[2];
+
+		if (e->nic && e->nat)
+			fds[n++] = (struct pollfd){.fd = nic_queue_fd(e->nic), .events = POLLIN};
+		if (!e->port)
+			continue;
+		wg_port_rest(e->port);
+		udp_queue_fds(e->port->queue, pair);
+		for (unsigned k = 0; k < 2; k++)
+			fds[n++] = (struct pollfd){.fd = pair[k], .events = POLLIN};
+	}
 	began = chores_now_ns();
 	worker_count(&w->counters.sleeps, 1);
 	poll(fds, n, pending_count(w->pending) ? SWEEP_MS : SLEEP_MS);

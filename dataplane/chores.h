@@ -12,7 +12,7 @@
 
 struct worker;
 
-/* The monotonic clock. */
+/* The clock of all: monotonic, and goes on while the machine sleeps. */
 uint64_t chores_now_ns(void);
 
 /* Send what waited for a next hop that the links know now; drop what waited too long. */

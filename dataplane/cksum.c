@@ -54,6 +54,25 @@ uint64_t cksum_add(uint64_t sum, const void *data, size_t size)
 	return add_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
 }
 
+uint64_t cksum_copy(uint64_t sum, void *to, const void *from, size_t size)
+{
+	const uint8_t *at = from;
+	uint8_t *out = to;
+	size_t words = size / 8;
+	uint64_t even = 0;
+	uint64_t odd = 0;
+	uint64_t word;
+
+	for (size_t i = 0; i < words; i++) {
+		memcpy(&word, at + 8 * i, sizeof(word));
+		memcpy(out + 8 * i, &word, sizeof(word));
+		even += word & UINT32_MAX;
+		odd += word >> 32;
+	}
+	memcpy(out + 8 * words, at + 8 * words, size % 8);
+	return add_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
+}
+
 uint16_t cksum_fold(uint64_t sum)
 {
 	sum = (sum >> 32) + (sum & UINT32_MAX);

@@ -13,6 +13,9 @@
 /* Add size bytes to a sum; an odd last byte is padded with zero. */
 uint64_t cksum_add(uint64_t sum, const void *data, size_t size);
 
+/* Copy size bytes, and add them to a sum. What is copied and where to must not overlap. */
+uint64_t cksum_copy(uint64_t sum, void *to, const void *from, size_t size);
+
 /* Fold to 16 bits, not complemented. */
 uint16_t cksum_fold(uint64_t sum);
 

@@ -9,6 +9,7 @@
 
 #include "dataplane/check.h"
 #include "dataplane/inspect.h"
+#include "dataplane/wireguard/port.h"
 #include "dataplane/worker.h"
 
 struct dataplane {
@@ -18,6 +19,7 @@ struct dataplane {
 	struct egress_options egresses[EGRESSES_MAX];
 	char interfaces[EGRESSES_MAX][TUN_NAME_MAX]; /* what egresses[].interface points to */
 	uint32_t mark;
+	bool straight;
 	unsigned egress_count;
 	unsigned worker_count;
 	unsigned started; /* workers whose threads run */
@@ -62,8 +64,10 @@ static void worker_destroy(struct worker *w)
 		return;
 	/* Flows refer to translations: they go first. */
 	worker_fini(w);
-	for (unsigned i = 0; i < w->egress_count; i++)
+	for (unsigned i = 0; i < w->egress_count; i++) {
 		nat_destroy(w->egress[i].nat);
+		wg_port_destroy(w->egress[i].port);
+	}
 	pipe_close(w->wake);
 	free(w);
 }
@@ -81,36 +85,66 @@ static unsigned source_share(const struct dataplane *d, unsigned limit, size_t o
 	return own > 1 ? (unsigned)(own / 2) : 1;
 }
 
+static int add_port(struct dataplane *d, struct worker *w, unsigned egress,
+		    const struct dataplane_options *options)
+{
+	struct wg_port_options o = {
+		.tunnel = d->egresses[egress].tunnel,
+		.egress = egress,
+		.worker = w->index,
+		.workers = d->worker_count,
+		.udp = strstr(tun_offloads(options->tun), "uso"),
+	};
+
+	w->egress[egress].gateway = d->egresses[egress].gateway;
+	w->gateway |= d->egresses[egress].gateway;
+	return wg_port_create(&o, &w->egress[egress].port);
+}
+
+static int add_nat(struct dataplane *d, struct worker *w, unsigned egress,
+		   const struct dataplane_options *options)
+{
+	const struct egress_options *o = &d->egresses[egress];
+	struct worker_egress *e = &w->egress[egress];
+	unsigned slice = slice_size(o, d->worker_count);
+	uint64_t seed;
+	int rc = random_seed(&seed);
+
+	if (rc < 0)
+		return rc;
+	e->port_first = o->port_first;
+	e->port_last = (uint16_t)(o->port_first + slice * d->worker_count - 1);
+	e->slice = (uint16_t)slice;
+	e->source_ports = source_share(d, options->source_ports, slice);
+	e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
+			    options->busy_ports, options->busy_port_count, seed);
+	return e->nat ? 0 : -ENOMEM;
+}
+
 static int worker_add_egresses(struct dataplane *d, struct worker *w,
 			       const struct dataplane_options *options)
 {
 	for (unsigned i = 0; i < d->egress_count; i++) {
 		const struct egress_options *o = &d->egresses[i];
 		struct worker_egress *e = &w->egress[i];
-		unsigned slice = slice_size(o, d->worker_count);
-		uint64_t seed;
-		int rc = random_seed(&seed);
+		int rc = 0;
 
-		if (rc < 0)
-			return rc;
 		w->egress_count = i + 1;
 		e->type = o->type;
 		e->on_down = o->on_down;
 		w->diverts |= o->on_down >= ON_DOWN_EGRESS;
-		if (o->type != EGRESS_INTERFACE)
+		if (o->type == EGRESS_INTERFACE) {
+			e->nic = nic_queue_at(d->nics[i], w->index);
+			e->ethernet = nic_is_ethernet(d->nics[i]);
+		} else if (o->type == EGRESS_WIREGUARD) {
+			rc = add_port(d, w, i, options);
+		} else {
 			continue;
-		e->nic = nic_queue_at(d->nics[i], w->index);
-		e->ethernet = nic_is_ethernet(d->nics[i]);
-		if (!o->nat)
-			continue;
-		e->port_first = o->port_first;
-		e->port_last = (uint16_t)(o->port_first + slice * d->worker_count - 1);
-		e->slice = (uint16_t)slice;
-		e->source_ports = source_share(d, options->source_ports, slice);
-		e->nat = nat_create((uint16_t)(o->port_first + w->index * slice), slice,
-				    options->busy_ports, options->busy_port_count, seed);
-		if (!e->nat)
-			return -ENOMEM;
+		}
+		if (rc == 0 && o->nat)
+			rc = add_nat(d, w, i, options);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }
@@ -128,6 +162,7 @@ static int worker_create(struct dataplane *d, unsigned index,
 	w->index = index;
 	w->routes = d->routes;
 	w->on_change = options->on_change;
+	w->straight = options->straight;
 	w->thread_begin = options->thread_begin;
 	w->context = options->context;
 	w->tun = tun_queue_at(options->tun, index);
@@ -194,9 +229,17 @@ static int open_nics(struct dataplane *d, int *failed)
 	return 0;
 }
 
+static bool nat_valid(const struct dataplane_options *o, const struct egress_options *e)
+{
+	return !e->nat || (e->port_first != 0 && e->port_last >= e->port_first &&
+			   slice_size(e, tun_queue_count(o->tun)) > 0);
+}
+
 static bool options_valid(const struct dataplane_options *o)
 {
 	if (o->egress_count < 1 || o->egress_count > EGRESSES_MAX || o->own_count > OWN_MAX)
+		return false;
+	if (o->straight && (o->egress_count != 1 || o->egresses[0].type != EGRESS_WIREGUARD))
 		return false;
 	for (unsigned i = 0; i < o->egress_count; i++) {
 		const struct egress_options *e = &o->egresses[i];
@@ -204,12 +247,31 @@ static bool options_valid(const struct dataplane_options *o)
 		if (e->on_down >= ON_DOWN_EGRESS + o->egress_count)
 			return false;
 		if (e->type == EGRESS_INTERFACE &&
-		    (!e->interface || strlen(e->interface) >= TUN_NAME_MAX ||
-		     (e->nat && (e->port_first == 0 || e->port_last < e->port_first ||
-				 slice_size(e, tun_queue_count(o->tun)) == 0))))
+		    (!e->interface || strlen(e->interface) >= TUN_NAME_MAX || !nat_valid(o, e)))
+			return false;
+		if (e->type == EGRESS_WIREGUARD &&
+		    (!e->tunnel || wg_tunnel_queues(e->tunnel) != tun_queue_count(o->tun) ||
+		     (e->gateway && (e->nat || o->straight)) || !nat_valid(o, e)))
 			return false;
 	}
 	return true;
+}
+
+static void wake_one(void *context, unsigned worker)
+{
+	struct dataplane *d = context;
+
+	worker_wake(d->workers[worker]);
+}
+
+/* Whether the tunnels tell the workers, or nobody. */
+static void join_tunnels(struct dataplane *d, bool join)
+{
+	const struct wg_tunnel_wake wake = {.wake = join ? wake_one : NULL, .context = d};
+
+	for (unsigned i = 0; i < d->egress_count; i++)
+		if (d->egresses[i].type == EGRESS_WIREGUARD)
+			wg_tunnel_join(d->egresses[i].tunnel, &wake);
 }
 
 int dataplane_create(const struct dataplane_options *options, struct dataplane **out, int *failed)
@@ -229,6 +291,7 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
 	d->worker_count = tun_queue_count(options->tun);
 	d->egress_count = options->egress_count;
 	d->mark = options->mark;
+	d->straight = options->straight;
 	memcpy(d->egresses, options->egresses, d->egress_count * sizeof(d->egresses[0]));
 	for (unsigned i = 0; i < d->egress_count; i++) {
 		if (d->egresses[i].type != EGRESS_INTERFACE)
@@ -249,16 +312,36 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
 		return rc;
 	}
 	d->tun = options->tun;
+	join_tunnels(d, true);
 	*out = d;
 	return 0;
 }
 
+static int start_devices(struct dataplane *d)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < d->egress_count; i++)
+		if (d->egresses[i].type == EGRESS_WIREGUARD)
+			rc = wg_device_start(wg_tunnel_device(d->egresses[i].tunnel));
+	return rc;
+}
+
+/* Before the workers: they may wait for them. */
+static void stop_devices(struct dataplane *d)
+{
+	for (unsigned i = 0; i < d->egress_count; i++)
+		if (d->egresses[i].type == EGRESS_WIREGUARD)
+			wg_device_stop(wg_tunnel_device(d->egresses[i].tunnel));
+}
+
 int dataplane_start(struct dataplane *d)
 {
-	CHECK(route_table_control(d->routes) && route_links_control(d->routes));
+	int rc;
+
+	CHECK(d->straight || (route_table_control(d->routes) && route_links_control(d->routes)));
 	for (; d->started < d->worker_count; d->started++) {
 		struct worker *w = d->workers[d->started];
-		int rc;
 
 		__atomic_store_n(&w->stop, 0, __ATOMIC_RELAXED);
 		rc = pthread_create(&w->thread, NULL, worker_main, w);
@@ -268,11 +351,15 @@ int dataplane_start(struct dataplane *d)
 			return -rc;
 		}
 	}
-	return 0;
+	rc = start_devices(d);
+	if (rc < 0)
+		dataplane_stop(d);
+	return rc;
 }
 
 void dataplane_stop(struct dataplane *d)
 {
+	stop_devices(d);
 	for (unsigned i = 0; i < d->started; i++) {
 		__atomic_store_n(&d->workers[i]->stop, 1, __ATOMIC_RELAXED);
 		worker_wake(d->workers[i]);
@@ -320,7 +407,10 @@ void dataplane_destroy(struct dataplane *d)
 {
 	if (!d)
 		return;
-	dataplane_stop(d);
+	if (d->tun) {
+		dataplane_stop(d);
+		join_tunnels(d, false);
+	}
 	for (unsigned i = 0; d->workers && i < d->worker_count; i++)
 		worker_destroy(d->workers[i]);
 	for (unsigned i = 0; i < d->egress_count; i++)

@@ -18,13 +18,15 @@
 #include "dataplane/route.h"
 #include "tun/tun.h"
 
+struct wg_tunnel;
+
 enum {
 	EGRESSES_MAX = 32,
 	FLOWS_DEFAULT = 65536, /* a worker */
 	OWN_MAX = 8,
 };
 
-enum egress_type { EGRESS_INTERFACE, EGRESS_DROP, EGRESS_REJECT };
+enum egress_type { EGRESS_INTERFACE, EGRESS_DROP, EGRESS_REJECT, EGRESS_WIREGUARD };
 
 enum on_change {
 	ON_CHANGE_RESET, /* a flow whose egress changes is reset (TCP) or forgotten */
@@ -45,6 +47,11 @@ struct egress_options {
 	uint16_t port_first;   /* translated ports, inclusive; cut into one slice a worker */
 	uint16_t port_last;
 	uint16_t on_down; /* ON_DOWN_*, of EGRESS_INTERFACE */
+
+	/* Of EGRESS_WIREGUARD; dataplane/wireguard/tunnel.h. */
+	struct wg_tunnel *tunnel; /* the caller's; outlives the dataplane, used by no other */
+	bool gateway; /* no nat: what comes out of it takes verdicts as what comes from the TUN does
+		       */
 };
 
 struct dataplane_options {
@@ -59,6 +66,11 @@ struct dataplane_options {
 	const uint16_t *busy_ports; /* ports that translation must never use */
 	size_t busy_port_count;
 	uint32_t mark; /* on every packet that leaves by an interface; 0: none */
+	/*
+	 * There is one egress, of type EGRESS_WIREGUARD, and all goes by it as it is: no verdicts,
+	 * no flows, no hop. The TUN is then the tunnel's interface.
+	 */
+	bool straight;
 	/* Of the host itself on the TUN: for its own packets Sluice is no hop. At most OWN_MAX. */
 	const struct addr *own;
 	unsigned own_count;
@@ -86,7 +98,10 @@ int dataplane_create(const struct dataplane_options *options, struct dataplane *
  */
 int dataplane_reopen_egress(struct dataplane *dataplane, unsigned egress);
 
-/* Start the workers. A table and links must have been published. Errors: -EAGAIN, -ENOMEM */
+/*
+ * Start the workers, and the devices of tunnels. A table and links must have been published, unless
+ * all goes straight. Errors: -EAGAIN, -ENOMEM
+ */
 int dataplane_start(struct dataplane *dataplane);
 
 /* Stop and join the workers; what they hold is dropped. May be called when not started. */

@@ -7,6 +7,7 @@
 #include "dataplane/cut.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/wire.h"
+#include "dataplane/wireguard/outward.h"
 
 static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
 {
@@ -116,20 +117,20 @@ static enum reason enqueue_pieces(struct worker *w, const struct link *link, uns
 }
 
 /* Every IPv6 link takes 1280 bytes (RFC 8200, section 5). */
-static unsigned mtu_of(const struct link *link, uint8_t version)
+static unsigned mtu_for(unsigned mtu, uint8_t version)
 {
-	if (link->mtu == 0)
+	if (mtu == 0)
 		return UINT32_MAX;
-	return version == 6 && link->mtu < IP6_MTU_MIN ? IP6_MTU_MIN : link->mtu;
+	return version == 6 && mtu < IP6_MTU_MIN ? IP6_MTU_MIN : mtu;
 }
 
-static bool too_big(const struct packet *p, const struct link *link)
+static bool too_big(const struct packet *p, unsigned mtu)
 {
 	const struct buf *b = p->buf;
 	uint32_t largest =
 		b->offload.gso_type ? (uint32_t)p->payload + b->offload.gso_size : b->len;
 
-	return largest > mtu_of(link, p->key.version);
+	return largest > mtu_for(mtu, p->key.version);
 }
 
 static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
@@ -144,11 +145,11 @@ static void translate_out(struct packet *p, const uint8_t *addr, uint16_t port)
 		rewrite_source(p, addr, port);
 }
 
-void emit_clamp_mss(const struct link *link, struct packet *p)
+void emit_clamp_mss(unsigned mtu, struct packet *p)
 {
 	unsigned headers = (p->key.version == 4 ? IP4_SIZE : IP6_SIZE) + TCP_SIZE;
-	unsigned mtu = mtu_of(link, p->key.version);
 
+	mtu = mtu_for(mtu, p->key.version);
 	if (mtu > headers && mtu - headers < UINT16_MAX)
 		rewrite_mss(p, (uint16_t)(mtu - headers));
 }
@@ -184,15 +185,15 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 			answer_reject(w, p);
 		return REASON_LINK_DOWN;
 	}
-	cut = too_big(p, link);
+	cut = too_big(p, link->mtu);
 	if (cut && (p->dont_fragment || link->mtu < IP4_MTU_MIN)) {
-		answer_too_big(w, p, mtu_of(link, p->key.version));
+		answer_too_big(w, p, mtu_for(link->mtu, p->key.version));
 		return REASON_TOO_BIG;
 	}
 	reason = emit_translate(w, link, egress, p, f);
 	if (reason != REASON_NONE)
 		return reason;
-	emit_clamp_mss(link, p);
+	emit_clamp_mss(link->mtu, p);
 	w->hop = PROGRESS_NONE;
 	if (cut)
 		reason = enqueue_pieces(w, link, egress, p);
@@ -201,6 +202,25 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 	if (f)
 		f->hop = w->hop;
 	return reason;
+}
+
+/* What may be fragmented is, outside: the tunnel's datagrams are no longer than they must be. */
+enum reason emit_tunnel(struct worker *w, const struct links *links, unsigned egress,
+			struct packet *p, const struct flow *f)
+{
+	struct wg_port *port = w->egress[egress].port;
+	unsigned mtu = wg_tunnel_mtu(port->tunnel);
+	enum reason reason;
+
+	if (too_big(p, mtu) && p->dont_fragment) {
+		answer_too_big(w, p, mtu_for(mtu, p->key.version));
+		return REASON_TOO_BIG;
+	}
+	reason = emit_translate(w, &links->link[egress], egress, p, f);
+	if (reason != REASON_NONE)
+		return reason;
+	emit_clamp_mss(mtu, p);
+	return wg_outward_packet(w, port, p);
 }
 
 void emit_answer(struct worker *w, const struct links *links, unsigned egress,
@@ -218,6 +238,8 @@ void emit_flush(struct worker *w)
 	for (unsigned i = 0; i < w->egress_count; i++) {
 		if (w->egress[i].out_count)
 			queue_flush(w, &w->egress[i]);
+		if (w->egress[i].port)
+			wg_outward_flush(w, w->egress[i].port);
 	}
 	w->pieces.count = 0;
 	w->pieces.used = 0;

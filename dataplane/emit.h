@@ -18,6 +18,10 @@
 enum reason emit_packet(struct worker *worker, const struct links *links, unsigned egress,
 			struct packet *packet, struct flow *flow);
 
+/* The same for an egress of type wireguard. */
+enum reason emit_tunnel(struct worker *worker, const struct links *links, unsigned egress,
+			struct packet *packet, const struct flow *flow);
+
 /*
  * Put the egress's address and the flow's port into a packet from the inner side, if the egress
  * translates. Errors: REASON_NO_ADDRESS, and the sender has been told
@@ -26,10 +30,10 @@ enum reason emit_translate(struct worker *worker, const struct link *link, unsig
 			   struct packet *packet, const struct flow *flow);
 
 /*
- * Let a TCP SYN of either way announce no segments that are longer than the link takes: the ICMP
- * errors that would tell its receiver may be filtered on the way.
+ * Let a TCP SYN of either way announce no segments that are longer than an MTU (0: none) takes: the
+ * ICMP errors that would tell its receiver may be filtered on the way.
  */
-void emit_clamp_mss(const struct link *link, struct packet *packet);
+void emit_clamp_mss(unsigned mtu, struct packet *packet);
 
 /*
  * Queue a packet of the worker's own for the egress. Dropped, and counted, if there is no way.

@@ -200,7 +200,7 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 
 	if (reason != REASON_NONE)
 		return reason;
-	emit_clamp_mss(&links->link[egress], p);
+	emit_clamp_mss(worker_mtu(w, links, egress), p);
 	dst = key_dst(&p->key);
 	if (worker_owns(w, links, &dst) || rewrite_hop_limit(p))
 		return REASON_NONE;

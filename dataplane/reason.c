@@ -27,10 +27,22 @@ static const struct {
 	[REASON_SOURCE_LIMIT] = {"source_limit", "Its source has all the flows or ports it may."},
 	[REASON_TOO_BIG] = {"too_big", "It is longer than the MTU of the egress."},
 	[REASON_UNSOLICITED] = {"unsolicited", "It came from outside and no flow asked for it."},
+	[REASON_OTHER_WORKER] = {"other_worker", "Its session belongs to another worker."},
 	[REASON_INBOX_FULL] = {"inbox_full", "It is another worker's, which had no room for it."},
 	[REASON_EGRESS_CHANGED] = {"egress_changed", "A reload moved its flow, which was reset."},
 	[REASON_EGRESS_BUSY] = {"egress_busy", "The queue of the egress interface refused it."},
 	[REASON_TUN_BUSY] = {"tun_busy", "The TUN device refused it."},
+	[REASON_NO_PEER] = {"no_peer", "Its destination is none of a peer of the tunnel."},
+	[REASON_NO_ENDPOINT] = {"no_endpoint", "It is not known where its peer is."},
+	[REASON_NO_SESSION] = {"no_session",
+			       "Its peer did not answer in time, or too many packets waited."},
+	[REASON_UNKNOWN_SESSION] = {"unknown_session",
+				    "It names a session of the tunnel that is not there."},
+	[REASON_NOT_AUTHENTIC] = {"not_authentic", "It was not sealed by a peer of the tunnel."},
+	[REASON_REPLAYED] = {"replayed", "It came in by the tunnel before, or is too old."},
+	[REASON_NOT_ALLOWED] = {"not_allowed", "Its source is none of the peer that sent it."},
+	[REASON_CONGESTED] = {"congested",
+			      "It was marked on the way, which its sender does not understand."},
 };
 
 const char *reason_name(enum reason reason)

@@ -21,10 +21,22 @@ enum reason {
 	REASON_SOURCE_LIMIT, /* its source has as many flows or ports as it may */
 	REASON_TOO_BIG,      /* past the egress MTU; answered where the sender must know */
 	REASON_UNSOLICITED,  /* from outside, and no flow asked for it */
+	REASON_OTHER_WORKER, /* a tunnel's datagram for a session of another worker */
 	REASON_INBOX_FULL,   /* another worker's, which had no room for it */
 	REASON_EGRESS_CHANGED, /* a reload moved the flow; it was reset */
 	REASON_EGRESS_BUSY,    /* the interface's queue refused it */
 	REASON_TUN_BUSY,       /* the TUN refused it */
+
+	/* Of a tunnel: out, */
+	REASON_NO_PEER,     /* its destination is nobody's; answered */
+	REASON_NO_ENDPOINT, /* where its peer is, is not known; answered */
+	REASON_NO_SESSION,  /* its peer did not answer in time, or too many packets waited */
+	/* and in. */
+	REASON_UNKNOWN_SESSION, /* a session that is not there, or not any more */
+	REASON_NOT_AUTHENTIC,
+	REASON_REPLAYED,
+	REASON_NOT_ALLOWED, /* its source is not among its peer's addresses */
+	REASON_CONGESTED,   /* marked on the way, and its sender does not understand marks */
 	REASON_COUNT,
 	REASON_HANDED_OVER = REASON_COUNT, /* no drop: another worker goes on with it */
 };

@@ -14,6 +14,8 @@ enum {
 	CODE_PROHIBITED4 = 13,
 	CODE_PROHIBITED6 = 1,
 	CODE_FRAGMENTATION_NEEDED = 4,
+	CODE_UNREACHABLE4 = 1,
+	CODE_UNREACHABLE6 = 3,
 	WORD_SIZE = 4,
 };
 
@@ -244,6 +246,17 @@ bool reject_prohibited(const struct packet *packet, const uint8_t *from, struct 
 		put_icmp(packet, from, ICMP_UNREACHABLE, CODE_PROHIBITED4, 0, out);
 	else
 		put_icmp(packet, from, ICMP6_UNREACHABLE, CODE_PROHIBITED6, 0, out);
+	return true;
+}
+
+bool reject_unreachable(const struct packet *packet, const uint8_t *from, struct buf *out)
+{
+	if (!is_answerable(packet))
+		return false;
+	if (packet->key.version == 4)
+		put_icmp(packet, from, ICMP_UNREACHABLE, CODE_UNREACHABLE4, 0, out);
+	else
+		put_icmp(packet, from, ICMP6_UNREACHABLE, CODE_UNREACHABLE6, 0, out);
 	return true;
 }
 

@@ -25,6 +25,9 @@ bool reject_build(const struct packet *packet, const uint8_t *from, struct buf *
 /* Build that ICMP message for TCP, too: what is refused is the translation, not the connection. */
 bool reject_prohibited(const struct packet *packet, const uint8_t *from, struct buf *out);
 
+/* Build "host unreachable" (RFC 1812) or "address unreachable" (RFC 4443), for TCP, too. */
+bool reject_unreachable(const struct packet *packet, const uint8_t *from, struct buf *out);
+
 /*
  * Build "fragmentation needed" (RFC 1191) or "packet too big" (RFC 4443) with that MTU, or "time
  * exceeded", under the same conditions.

@@ -92,6 +92,11 @@ static uint64_t wait_for_readers(uint64_t since_ns)
 	return now_ns() - since_ns;
 }
 
+void route_wait(void)
+{
+	wait_for_readers(0);
+}
+
 uint64_t route_publish_table(struct routes *routes, struct table *table)
 {
 	struct table *old = routes->table; /* only this thread writes it */

@@ -59,6 +59,9 @@ struct table *route_take_spare(struct routes *routes);
 const struct table *route_table_control(const struct routes *routes);
 const struct links *route_links_control(const struct routes *routes);
 
+/* Return when no reader uses what it found before the call. From any thread that is no reader. */
+void route_wait(void);
+
 /* What a reader uses for this burst; checks that the thread is online. */
 const struct table *route_table(const struct routes *routes);
 const struct links *route_links(const struct routes *routes);

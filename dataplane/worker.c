@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/arrive.h"
 #include "dataplane/chores.h"
 #include "dataplane/emit.h"
 #include "dataplane/hairpin.h"
@@ -26,6 +27,8 @@
 #include "dataplane/inward.h"
 #include "dataplane/owner.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/wireguard/inward.h"
+#include "dataplane/wireguard/outward.h"
 
 enum {
 	EVICTIONS_MAX = 4, /* for want of a port */
@@ -68,7 +71,7 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
-		if (it->reason == REASON_NONE && it->packet.kind == PACKET_TRANSPORT) {
+		if (it->reason == REASON_NONE && !it->done && it->packet.kind == PACKET_TRANSPORT) {
 			it->hash = flow_hash(w->flows, &it->packet.key);
 			flow_prefetch(w->flows, it->hash);
 		}
@@ -80,7 +83,7 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 		struct addr dst;
 
 		it->cached = it->decided = false;
-		if (it->reason != REASON_NONE)
+		if (it->reason != REASON_NONE || it->done)
 			continue;
 		if (it->packet.kind == PACKET_TRANSPORT) {
 			f = flow_find(w->flows, k, it->hash, w->now_ms);
@@ -291,12 +294,19 @@ bool worker_owns(const struct worker *w, const struct links *links, const struct
 	return false;
 }
 
+unsigned worker_mtu(const struct worker *w, const struct links *links, unsigned egress)
+{
+	const struct wg_port *port = w->egress[egress].port;
+
+	return port ? wg_tunnel_mtu(port->tunnel) : links->link[egress].mtu;
+}
+
 /*
  * For what passes through the host Sluice is a router, one hop (RFC 1812, section 5.3.1). The
  * host's own programs have none: a TTL of 1 still reaches a neighbour, and one of 255 proves it to
  * be one.
  */
-static enum reason take_hop(struct worker *w, const struct links *links, struct packet *p)
+enum reason worker_take_hop(struct worker *w, const struct links *links, struct packet *p)
 {
 	struct addr src = key_src(&p->key);
 
@@ -315,7 +325,7 @@ static enum reason pass(struct worker *w, const struct links *links, struct pack
 	if ((p->kind == PACKET_FRAGMENT || p->first_fragment) &&
 	    hairpin_egress(w, links, &p->key) >= 0)
 		return REASON_FRAGMENT;
-	return take_hop(w, links, p);
+	return worker_take_hop(w, links, p);
 }
 
 /* Later fragments follow this first one; those that were held for it go on. False: it overlaps. */
@@ -359,7 +369,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		__attribute__((fallthrough));
 	case PACKET_OTHER:
 		egress = worker_way(w, table, links, it->verdict);
-		if (w->egress[egress].nat && w->egress[egress].type == EGRESS_INTERFACE) {
+		if (w->egress[egress].nat) {
 			it->reason = REASON_PROTOCOL;
 			answer_prohibited(w, p);
 		}
@@ -404,11 +414,32 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 
 /* ---- Emit ---- */
 
-static void flush(struct worker *w)
+void worker_flush(struct worker *w)
 {
 	emit_flush(w);
 	answer_flush(w); /* last: answers may have been queued for an egress, too */
 	inbox_flush(w);
+}
+
+/* Send a packet whose verdict was taken its way. */
+static enum reason emit_one(struct worker *w, const struct table *table, const struct links *links,
+			    uint16_t egress, struct packet *p, struct flow *f)
+{
+	switch (w->egress[egress].type) {
+	case EGRESS_INTERFACE:
+	case EGRESS_WIREGUARD:
+		if (f && (f->seen & FLOW_HAIRPIN))
+			return hairpin_packet(w, table, links, p, f);
+		if (w->egress[egress].port)
+			return emit_tunnel(w, links, egress, p, f);
+		return emit_packet(w, links, egress, p, f);
+	case EGRESS_REJECT:
+		answer_reject(w, p);
+		return REASON_REJECTED;
+	case EGRESS_DROP:
+		break;
+	}
+	return REASON_RULE;
 }
 
 /* Send each packet of the burst its way. */
@@ -421,30 +452,40 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
 		uint16_t egress = 0;
 
+		if (it->done)
+			continue;
 		if (it->reason == REASON_NONE)
 			egress = settle(w, table, links, it, &f);
-		if (it->reason == REASON_NONE) {
-			switch (w->egress[egress].type) {
-			case EGRESS_INTERFACE:
-				if (f && (f->seen & FLOW_HAIRPIN))
-					it->reason =
-						hairpin_packet(w, table, links, &it->packet, f);
-				else
-					it->reason = emit_packet(w, links, egress, &it->packet, f);
-				break;
-			case EGRESS_DROP:
-				it->reason = REASON_RULE;
-				break;
-			case EGRESS_REJECT:
-				answer_reject(w, &it->packet);
-				it->reason = REASON_REJECTED;
-				break;
-			}
-		}
+		if (it->reason == REASON_NONE)
+			it->reason = emit_one(w, table, links, egress, &it->packet, f);
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
-	flush(w);
+	worker_flush(w);
+}
+
+void worker_burst(struct worker *w, const struct table *table, const struct links *links,
+		  unsigned n)
+{
+	decide_burst(w, table, n);
+	emit_burst(w, table, links, n);
+}
+
+/* The only egress is a tunnel, which takes them as they are. */
+static void emit_straight(struct worker *w, unsigned n)
+{
+	struct wg_port *port = w->egress[0].port;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+
+		if (it->reason == REASON_NONE)
+			it->reason = wg_outward_packet(w, port, &it->packet);
+		if (it->reason != REASON_NONE)
+			worker_drop(w, it->reason, segments);
+	}
+	worker_flush(w);
 }
 
 /* ---- Out: from the TUN ---- */
@@ -458,96 +499,19 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
-		it->reason = packet_parse(&w->bufs[i], &it->packet);
+		it->done = false;
+		it->reason = w->straight ? wg_outward_parse(&w->bufs[i], &it->packet)
+					 : packet_parse(&w->bufs[i], &it->packet);
 		worker_count(&w->counters.packets_in,
 			     it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
 		worker_count(&w->counters.bytes_in, w->bufs[i].len);
-		if (it->reason == REASON_NONE && owner_is_doubtful(w, &it->packet))
+		if (it->reason == REASON_NONE && !w->straight && owner_is_doubtful(w, &it->packet))
 			it->reason = owner_sort(w, links, &it->packet);
 	}
-	if (n) {
-		decide_burst(w, table, n);
-		emit_burst(w, table, links, n);
-	}
-	return n;
-}
-
-/* ---- In: from an interface ---- */
-
-static unsigned serve_egress(struct worker *w, const struct table *table, const struct links *links,
-			     unsigned egress)
-{
-	struct worker_egress *e = &w->egress[egress];
-	int error = 0;
-	unsigned n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
-
-	gather_begin(&w->gather_in);
-	for (unsigned i = 0; i < n; i++) {
-		struct packet *p = &w->items[i].packet;
-		enum reason reason = packet_parse(&w->bufs[i], p);
-		unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
-
-		worker_count(&w->counters.egress[egress].packets_in, segments);
-		worker_count(&w->counters.egress[egress].bytes_in, w->bufs[i].len);
-		if (reason == REASON_NONE)
-			reason = inward_packet(w, table, links, egress, p, WAY_IN);
-		if (reason == REASON_NONE)
-			inward_deliver(w, p);
-		else
-			worker_drop(w, reason, segments);
-	}
-	flush(w);
-	return n;
-}
-
-/* ---- Over: from another worker ---- */
-
-/* What comes in, or back in. */
-static void take_inward(struct worker *w, const struct table *table, const struct links *links,
-			struct message *m)
-{
-	struct packet p;
-	enum reason reason = packet_parse(&m->buf, &p);
-
-	if (reason == REASON_NONE && m->way == WAY_BACK)
-		reason = inward_translate(w, table, links, m->egress, &p, WAY_BACK);
-	else if (reason == REASON_NONE)
-		reason = inward_packet(w, table, links, m->egress, &p, m->way);
-	if (reason == REASON_NONE)
-		inward_deliver(w, &p);
-	else
-		worker_drop(w, reason, m->packets);
-}
-
-static unsigned serve_inbox(struct worker *w, const struct table *table, const struct links *links)
-{
-	unsigned n = inbox_take(&w->inbox), out = 0;
-
-	gather_begin(&w->gather_out);
-	for (unsigned i = 0; i < n; i++) {
-		struct message *m = w->inbox.taken[i];
-		struct item *it = &w->items[out];
-
-		if (m->home != &w->inbox)
-			worker_count(&w->counters.taken_over, m->packets);
-		if (m->way > WAY_OUT_PART) {
-			take_inward(w, table, links, m);
-			continue;
-		}
-		it->reason = packet_parse(&m->buf, &it->packet);
-		if (it->reason == REASON_NONE && m->way == WAY_OUT &&
-		    (it->packet.kind == PACKET_FRAGMENT || it->packet.first_fragment))
-			it->reason = owner_sort(w, links, &it->packet);
-		out++;
-	}
-	if (out) {
-		decide_burst(w, table, out);
-		emit_burst(w, table, links, out);
-	}
-	if (n) {
-		flush(w);
-		inbox_give_back(w->inbox.taken, n);
-	}
+	if (n && w->straight)
+		emit_straight(w, n);
+	else if (n)
+		worker_burst(w, table, links, n);
 	return n;
 }
 
@@ -560,11 +524,17 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	unsigned n;
 
 	w->now_ms = now_ms;
-	n = serve_tun(w, table, links);
 	for (unsigned i = 0; i < w->egress_count; i++)
-		if (w->egress[i].nat)
-			n += serve_egress(w, table, links, i);
-	n += serve_inbox(w, table, links);
+		if (w->egress[i].port)
+			wg_outward_retry(w, w->egress[i].port);
+	n = serve_tun(w, table, links);
+	for (unsigned i = 0; i < w->egress_count; i++) {
+		if (w->egress[i].port)
+			n += arrive_by_tunnel(w, table, links, i);
+		else if (w->egress[i].nat)
+			n += arrive_by_interface(w, table, links, i);
+	}
+	n += arrive_by_inbox(w, table, links);
 	gather_expire(w, &w->gather_out);
 	gather_expire(w, &w->gather_in);
 	chores_retry_pending(w, links);

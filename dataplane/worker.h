@@ -36,6 +36,8 @@ struct worker_egress {
 	unsigned source_ports; /* that one inner address may have */
 	uint16_t on_down;      /* ON_DOWN_* */
 	bool ethernet;
+	bool gateway;               /* of EGRESS_WIREGUARD, as port */
+	struct wg_port *port;       /* NULL: another type */
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
 };
@@ -47,6 +49,7 @@ struct item {
 	uint16_t verdict; /* valid if decided */
 	bool cached;      /* its flow was there, with the current generation */
 	bool decided;
+	bool done; /* it has been seen to */
 	enum reason reason;
 };
 
@@ -65,12 +68,16 @@ struct wish {
 	struct addr via;
 };
 
+struct wg_port;
+
 struct worker {
 	unsigned index;
 	pthread_t thread;
 	const struct routes *routes;
 	enum on_change on_change;
-	bool diverts; /* an egress that is down may have another in its place */
+	bool diverts;  /* an egress that is down may have another in its place */
+	bool gateway;  /* some tunnel's peers are on the inner side */
+	bool straight; /* the only egress is a tunnel, which takes all as it is */
 	void (*thread_begin)(void *context, unsigned worker);
 	void *context;
 	struct tun_queue *tun;
@@ -158,6 +165,27 @@ struct flow *worker_renew(struct worker *worker, const struct table *table,
 
 /* The flow whose answer an ICMP error from the inner side is about, or NULL. */
 struct flow *worker_flow_of_error(struct worker *worker, const struct packet *packet);
+
+/* What an egress takes; 0: no limit. */
+unsigned worker_mtu(const struct worker *worker, const struct links *links, unsigned egress);
+
+/*
+ * For what passes through, take a hop off; a packet without one left is answered.
+ *
+ * Returns: REASON_NONE or REASON_HOP_LIMIT
+ */
+enum reason worker_take_hop(struct worker *worker, const struct links *links,
+			    struct packet *packet);
+
+/*
+ * Take the verdicts of the first n items, those without a reason and not done, and send each its
+ * way; flushes.
+ */
+void worker_burst(struct worker *worker, const struct table *table, const struct links *links,
+		  unsigned n);
+
+/* Send what is queued for egresses, the TUN and other workers. */
+void worker_flush(struct worker *worker);
 
 /* Make a sleeping worker look round. Any thread. */
 void worker_wake(struct worker *worker);

@@ -98,7 +98,9 @@ pub fn addFuzzers(b: *Build) []const Fuzzer {
 }
 
 /// Targets that are given what comes from a network.
-const hostile: []const []const u8 = &.{ "packet", "out", "return", "error", "fragment" };
+const hostile: []const []const u8 = &.{
+    "packet", "out", "return", "error", "fragment", "wireguard",
+};
 
 fn isHostile(name: []const u8) bool {
     for (hostile) |h| if (std.mem.eql(u8, h, name)) return true;
@@ -213,7 +215,8 @@ fn addClangLink(
 
 pub fn lintSuites(b: *Build) []const Suite {
     const zig_files: []const []const u8 = &.{
-        "build.zig", "build.zig.zon", "tests/allocation.zig", "tests/clang.zig",
+        "build.zig",         "build.zig.zon", "tests/allocation.zig", "tests/clang.zig",
+        "tests/sockets.zig",
     };
     const zig_fmt = addFindings(b, "zig fmt");
     zig_fmt.run.addFileArg(b.graph.path(.zig_exe, ""));

@@ -30,7 +30,7 @@ pub fn add(b: *Build, stamp: LazyPath) void {
     }
 }
 
-/// A folder with the headers of liburcu and xxHash alone: the rest of /usr/include is Linux's.
+/// A folder with the headers of liburcu, xxHash and OpenSSL: the rest of /usr/include is Linux's.
 fn portableHeaders(b: *Build) LazyPath {
     const copies = b.addWriteFiles();
     const arch = b.fmt("/usr/include/{t}-linux-gnu", .{b.graph.host.result.cpu.arch});
@@ -38,5 +38,11 @@ fn portableHeaders(b: *Build) LazyPath {
     const xxhash = b.graph.cwdRelativePath("/usr/include/xxhash.h");
     _ = copies.addCopyDirectory(urcu, "urcu", .{});
     _ = copies.addCopyFile(xxhash, "xxhash.h");
+    const openssl = b.graph.cwdRelativePath("/usr/include/openssl");
+    _ = copies.addCopyDirectory(openssl, "openssl", .{});
+    for ([_][]const u8{ "opensslconf.h", "configuration.h" }) |name| {
+        const file = b.fmt("{s}/openssl/{s}", .{ arch, name });
+        _ = copies.addCopyFile(b.graph.cwdRelativePath(file), b.fmt("openssl/{s}", .{name}));
+    }
     return copies.getDirectory();
 }

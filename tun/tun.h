@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
 #include "tun/buf.h"
 #include "tun/steer.h"
@@ -88,5 +89,15 @@ unsigned tun_recv_burst(struct tun_queue *queue, struct buf *bufs, unsigned n, s
  * Thread:  the queue's one worker
  */
 unsigned tun_send_burst(struct tun_queue *queue, struct buf *const *bufs, unsigned n);
+
+/*
+ * Send one packet that lies in pieces.
+ *
+ * pieces:  n of them, 2 or more; the first is the queue's to write
+ * Returns: whether it was taken
+ * Thread:  the queue's one worker
+ */
+bool tun_send_pieces(struct tun_queue *queue, const struct offload *offload, struct iovec *pieces,
+		     unsigned n);
 
 #endif

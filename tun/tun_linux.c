@@ -360,6 +360,19 @@ unsigned tun_recv_burst(struct tun_queue *queue, struct buf *bufs, unsigned n, s
 	return got;
 }
 
+bool tun_send_pieces(struct tun_queue *queue, const struct offload *offload, struct iovec *pieces,
+		     unsigned n)
+{
+	struct offload copy = *offload;
+	ssize_t len;
+
+	pieces[0] = (struct iovec){.iov_base = &copy, .iov_len = sizeof(copy)};
+	do {
+		len = writev(queue->fd, pieces, (int)n);
+	} while (len < 0 && errno == EINTR);
+	return len >= 0;
+}
+
 unsigned tun_send_burst(struct tun_queue *queue, struct buf *const *bufs, unsigned n)
 {
 	unsigned taken = 0;

@@ -133,6 +133,27 @@ unsigned tun_send_burst(struct tun_queue *queue, struct buf *const *bufs, unsign
 	return taken;
 }
 
+bool tun_send_pieces(struct tun_queue *queue, const struct offload *offload, struct iovec *pieces,
+		     unsigned n)
+{
+	size_t len = 0, at = 0;
+	uint8_t *whole;
+	int rc;
+
+	for (unsigned i = 1; i < n; i++)
+		len += pieces[i].iov_len;
+	whole = malloc(len ? len : 1);
+	if (!whole)
+		return false;
+	for (unsigned i = 1; i < n; i++) {
+		memcpy(whole + at, pieces[i].iov_base, pieces[i].iov_len);
+		at += pieces[i].iov_len;
+	}
+	rc = len ? pipe_mem_put(queue->out, whole, len, offload, NULL) : -EINVAL;
+	free(whole);
+	return rc == 0;
+}
+
 int tun_mem_inject(struct tun *tun, unsigned index, const void *packet, size_t len,
 		   const struct offload *offload)
 {

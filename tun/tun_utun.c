@@ -269,6 +269,25 @@ static bool send_one(int fd, const struct buf *b)
 	return len >= 0;
 }
 
+bool tun_send_pieces(struct tun_queue *queue, const struct offload *offload, struct iovec *pieces,
+		     unsigned n)
+{
+	const struct buf head = {.offload = *offload,
+				 .len = (uint32_t)pieces[1].iov_len,
+				 .data = pieces[1].iov_base};
+	uint32_t family_be;
+	ssize_t len;
+
+	if (!is_finished(&head))
+		return false;
+	family_be = htonl(head.data[0] >> 4 == 6 ? FAMILY_INET6 : FAMILY_INET);
+	pieces[0] = (struct iovec){.iov_base = &family_be, .iov_len = sizeof(family_be)};
+	do {
+		len = writev(queue->fd, pieces, (int)n);
+	} while (len < 0 && errno == EINTR);
+	return len >= 0;
+}
+
 unsigned tun_send_burst(struct tun_queue *queue, struct buf *const *bufs, unsigned n)
 {
 	unsigned taken = 0;

@@ -321,13 +321,18 @@ static const struct bad_case bad_egresses[] = {
 	{DIRECT DIRECT, 4, 9, "duplicate egress 'direct': line 1 has it already"},
 	{"[Egress a]\n", 1, 1, "[Egress] without Type"},
 	{"\n[Egress a]\nType = interface\n[Rule]\n", 2, 1, "[Egress] without Interface"},
-	{"[Egress a]\nType = wireguard\n", 2, 8,
-	 "wireguard egress is not supported by this version"},
-	{"[Egress a]\nConfig = wg0.conf\n", 2, 1, "key 'Config' is not supported by this version"},
+	{"[Egress a]\nType = wireguard\n", 1, 1, "[Egress] without Config"},
+	{"[Egress a]\nType = wireguard\nConfig = x\nNat = no\n", 4, 7,
+	 "Nat is for Type = interface only"},
+	{"[Egress a]\nType = interface\nInterface = eth0\nConfig = wg0.conf\n", 4, 10,
+	 "Config is for Type = wireguard only"},
+	{"[Egress a]\nType = drop\nHooks = yes\n", 3, 9, "Hooks is for Type = wireguard only"},
+	{"[Egress a]\nType = wireguard\nConfig = x\nSplit = 1\n", 4, 9,
+	 "expected yes or no, not '1'"},
 	{"[Egress a]\nType = interfce\n", 2, 8,
 	 "unknown type of egress 'interfce'; did you mean 'interface'?"},
 	{"[Egress a]\nType = socks\n", 2, 8,
-	 "unknown type of egress 'socks': expected interface, drop or reject"},
+	 "unknown type of egress 'socks': expected interface, drop, reject or wireguard"},
 	{"[Egress a]\nGateway = auto\nType = drop\n", 2, 11,
 	 "Gateway is for Type = interface only"},
 	{"[Egress a]\nGateway = router\n", 2, 11, "not an address: 'router'"},
@@ -517,7 +522,7 @@ Test(ctl_conf, list_paths)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct conf conf = {.path = (char *)cases[i].conf};
 		struct conf_list list = {.file = (char *)cases[i].file};
-		char *path = conf_list_path(&conf, &list);
+		char *path = conf_file_path(&conf, list.file);
 
 		cr_expect_str_eq(path, cases[i].path, "%s in %s: expected %s, actual %s",
 				 cases[i].file, cases[i].conf, cases[i].path, path);

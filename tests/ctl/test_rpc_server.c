@@ -2,7 +2,7 @@
  * The control socket. Most tests turn the server by hand with a clock of their own; those that
  * measure how long others must wait let it run in a thread.
  */
-#include "ctl/rpc.h"
+#include "ctl/server.h"
 
 #include <criterion/criterion.h>
 
@@ -38,7 +38,7 @@ struct bench {
 	char folder[64];
 	char path[80];
 	struct rpc_play play;
-	struct rpc *rpc;
+	struct server *rpc;
 	uint64_t now_ms;
 	pthread_t thread;
 	atomic_bool stop;
@@ -47,7 +47,7 @@ struct bench {
 static int bench_open(struct bench *b, const char *group, mode_t mode, struct rpc_error *err)
 {
 	const struct rpc_options options = {
-		.path = b->path, .group = group, .mode = mode, .table = b->play.table};
+		.path = b->path, .group = group, .mode = mode, .table = &b->play.table};
 
 	return rpc_open(&options, &b->rpc, err);
 }
@@ -71,7 +71,7 @@ static void bench_start(struct bench *b, mode_t mode)
 
 static void bench_end(struct bench *b)
 {
-	rpc_close(b->rpc);
+	server_close(b->rpc);
 	unlink(b->path);
 	cr_expect_eq(rmdir(b->folder), 0, "%s is not empty", b->folder);
 }
@@ -79,11 +79,11 @@ static void bench_end(struct bench *b)
 /* Turn until there is nothing to do. Returns how many turns it took. */
 static unsigned bench_turn(struct bench *b)
 {
-	struct pollfd fd = {.fd = rpc_fd(b->rpc), .events = POLLIN};
+	struct pollfd fd = {.fd = server_fd(b->rpc), .events = POLLIN};
 	unsigned turns = 0;
 
 	do {
-		rpc_process(b->rpc, b->now_ms);
+		server_process(b->rpc, b->now_ms);
 		turns++;
 		cr_assert_lt(turns, TURNS_MAX, "the server is never done");
 	} while (poll(&fd, 1, 0) > 0);
@@ -101,11 +101,11 @@ static uint64_t clock_ms(void)
 static void *serve(void *argument)
 {
 	struct bench *b = argument;
-	struct pollfd fd = {.fd = rpc_fd(b->rpc), .events = POLLIN};
+	struct pollfd fd = {.fd = server_fd(b->rpc), .events = POLLIN};
 
 	while (!atomic_load(&b->stop)) {
 		poll(&fd, 1, 50);
-		rpc_process(b->rpc, clock_ms());
+		server_process(b->rpc, clock_ms());
 	}
 	return NULL;
 }
@@ -197,10 +197,10 @@ Test(ctl_rpc_server, answers)
 	bench_turn(&b);
 	EXPECT_HEARD(fd, ECHOED ECHOED);
 	cr_expect_eq(b.play.sets, 1);
-	cr_expect_eq(rpc_client_count(b.rpc), 1);
+	cr_expect_eq(server_client_count(b.rpc), 1);
 	close(fd);
 	bench_turn(&b);
-	cr_expect_eq(rpc_client_count(b.rpc), 0);
+	cr_expect_eq(server_client_count(b.rpc), 0);
 	bench_end(&b);
 }
 
@@ -217,7 +217,7 @@ Test(ctl_rpc_server, one_request_a_turn)
 	bench_turn(&b);
 	say(many, SET SET SET SET);
 	say(one, ECHO);
-	rpc_process(b.rpc, b.now_ms);
+	server_process(b.rpc, b.now_ms);
 	cr_expect_eq(b.play.sets, 1);
 	EXPECT_HEARD(one, ECHOED);
 	cr_expect_eq(bench_turn(&b), 3);
@@ -247,7 +247,7 @@ Test(ctl_rpc_server, truncated_request)
 		close(fd);
 		bench_turn(&b);
 		cr_expect_eq(b.play.sets, 0);
-		cr_expect_eq(rpc_client_count(b.rpc), 0);
+		cr_expect_eq(server_client_count(b.rpc), 0);
 	}
 	bench_end(&b);
 }
@@ -281,7 +281,7 @@ Test(ctl_rpc_server, client_gone_before_the_answer)
 		close(fd);
 		bench_turn(&b);
 		cr_expect_eq(b.play.sets, (unsigned)i);
-		cr_expect_eq(rpc_client_count(b.rpc), 0);
+		cr_expect_eq(server_client_count(b.rpc), 0);
 	}
 	bench_end(&b);
 }
@@ -296,7 +296,7 @@ static void flood(struct bench *b, int fd, size_t size)
 	for (size_t sent = 0; sent < size && n >= 0; sent += (size_t)n) {
 		n = send(fd, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN) {
-			rpc_process(b->rpc, b->now_ms);
+			server_process(b->rpc, b->now_ms);
 			n = 0;
 		}
 	}
@@ -313,7 +313,7 @@ Test(ctl_rpc_server, oversized_line)
 	flood(&b, fd, 64 << 20);
 	EXPECT_REASON(fd, "too_large");
 	EXPECT_HEARD(fd, "(closed)");
-	cr_expect_eq(rpc_client_count(b.rpc), 0);
+	cr_expect_eq(server_client_count(b.rpc), 0);
 	close(fd);
 	bench_end(&b);
 }
@@ -360,12 +360,12 @@ Test(ctl_rpc_server, output_that_is_not_read)
 	say(other, ECHO);
 	bench_turn(&b);
 	EXPECT_HEARD(other, ECHOED);
-	b.now_ms += RPC_DEADLINE_MS;
+	b.now_ms += SERVER_DEADLINE_MS;
 	bench_turn(&b);
-	cr_expect_eq(rpc_client_count(b.rpc), 2);
+	cr_expect_eq(server_client_count(b.rpc), 2);
 	b.now_ms++;
 	bench_turn(&b);
-	cr_expect_eq(rpc_client_count(b.rpc), 1);
+	cr_expect_eq(server_client_count(b.rpc), 1);
 	say(other, ECHO);
 	bench_turn(&b);
 	EXPECT_HEARD(other, ECHOED);
@@ -388,7 +388,7 @@ Test(ctl_rpc_server, large_answers_are_whole)
 	fd = dial(b.path);
 	say(fd, BIG BIG BIG BIG BIG);
 	for (unsigned turn = 0; lines < COUNT && turn < 20 * TURNS_MAX; turn++) {
-		rpc_process(b.rpc, b.now_ms);
+		server_process(b.rpc, b.now_ms);
 		n = recv(fd, text, sizeof(text), MSG_DONTWAIT);
 		for (ssize_t i = 0; i < n; i++)
 			lines += text[i] == '\n';
@@ -404,12 +404,12 @@ Test(ctl_rpc_server, large_answers_are_whole)
 Test(ctl_rpc_server, slow_clients_do_not_delay, .timeout = 30)
 {
 	enum { ROUNDS = 20 };
-	static int slow[RPC_CLIENTS_MAX];
+	static int slow[SERVER_CLIENTS_MAX];
 	struct bench b;
 	unsigned late = 0;
 
 	bench_start_thread(&b);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++) {
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
 		slow[i] = dial(b.path);
 		say(slow[i], "{");
 	}
@@ -417,13 +417,13 @@ Test(ctl_rpc_server, slow_clients_do_not_delay, .timeout = 30)
 		int fd = dial(b.path);
 
 		cr_assert_geq(fd, 0);
-		for (int i = 0; i < RPC_CLIENTS_MAX; i++)
+		for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 			send(slow[i], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		late += ask(fd) >= ANSWER_MS;
 		close(fd);
 	}
 	cr_expect_leq(late, ROUNDS / 10, "%u of %d answers took %d ms", late, ROUNDS, ANSWER_MS);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++)
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 		close(slow[i]);
 	bench_end_thread(&b);
 }
@@ -434,7 +434,7 @@ Test(ctl_rpc_server, slow_clients_do_not_delay, .timeout = 30)
  */
 Test(ctl_rpc_server, long_requests_do_not_delay, .timeout = 60)
 {
-	enum { OTHERS = RPC_CLIENTS_MAX - 1, SIZE = RPC_REQUEST_MAX };
+	enum { OTHERS = SERVER_CLIENTS_MAX - 1, SIZE = RPC_REQUEST_MAX };
 	static char line[SIZE + 1];
 	static int busy[OTHERS];
 	struct bench b;
@@ -458,7 +458,7 @@ Test(ctl_rpc_server, long_requests_do_not_delay, .timeout = 60)
 		say(busy[i], "\n");
 	for (unsigned turn = 1; turn <= OTHERS; turn++) {
 		say(fd, ECHO);
-		rpc_process(b.rpc, b.now_ms);
+		server_process(b.rpc, b.now_ms);
 		EXPECT_HEARD(fd, ECHOED);
 		for (int i = 0; i < OTHERS; i++)
 			answered += *hear(busy[i], text) != '\0';
@@ -472,12 +472,12 @@ Test(ctl_rpc_server, long_requests_do_not_delay, .timeout = 60)
 
 Test(ctl_rpc_server, more_clients_than_places)
 {
-	static int fds[RPC_CLIENTS_MAX];
+	static int fds[SERVER_CLIENTS_MAX];
 	struct bench b;
 	int late;
 
 	bench_start(&b, 0);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++) {
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
 		fds[i] = dial(b.path);
 		bench_turn(&b);
 	}
@@ -498,8 +498,8 @@ Test(ctl_rpc_server, more_clients_than_places)
 	EXPECT_HEARD(late, ECHOED);
 	EXPECT_HEARD(fds[7], "(closed)");
 	EXPECT_HEARD(fds[3], "");
-	cr_expect_eq(rpc_client_count(b.rpc), RPC_CLIENTS_MAX);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++)
+	cr_expect_eq(server_client_count(b.rpc), SERVER_CLIENTS_MAX);
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 		close(fds[i]);
 	close(late);
 	bench_end(&b);
@@ -570,7 +570,7 @@ Test(ctl_rpc_server, another_user_may_read_but_not_write)
  */
 Test(ctl_rpc_server, another_user_cannot_lock_out_root)
 {
-	static int fds[RPC_CLIENTS_MAX];
+	static int fds[SERVER_CLIENTS_MAX];
 	struct bench b;
 	int fd, root;
 
@@ -580,11 +580,11 @@ Test(ctl_rpc_server, another_user_cannot_lock_out_root)
 	root = dial(b.path);
 	say(root, "{");
 	bench_turn(&b);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++) {
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++) {
 		fds[i] = dial_as_nobody(b.path);
 		bench_turn(&b);
 	}
-	EXPECT_REASON(fds[RPC_CLIENTS_MAX - 1], "busy");
+	EXPECT_REASON(fds[SERVER_CLIENTS_MAX - 1], "busy");
 	EXPECT_HEARD(root, "");
 	/* His own slow client makes room for his next. */
 	say(fds[5], "{");
@@ -603,8 +603,8 @@ Test(ctl_rpc_server, another_user_cannot_lock_out_root)
 	bench_turn(&b);
 	EXPECT_HEARD(fd, ECHOED);
 	EXPECT_HEARD(root, "");
-	cr_expect_eq(rpc_client_count(b.rpc), RPC_CLIENTS_MAX);
-	for (int i = 0; i < RPC_CLIENTS_MAX; i++)
+	cr_expect_eq(server_client_count(b.rpc), SERVER_CLIENTS_MAX);
+	for (int i = 0; i < SERVER_CLIENTS_MAX; i++)
 		close(fds[i]);
 	close(root);
 	close(fd);
@@ -697,7 +697,7 @@ Test(ctl_rpc_server, what_stands_at_the_path)
 		cr_expect_eq(lstat(b.path, &after), 0);
 		if (rc < 0)
 			cr_expect_eq(after.st_ino, before.st_ino, "%s was replaced", c->name);
-		rpc_close(b.rpc);
+		server_close(b.rpc);
 		cr_expect_eq(lstat(b.path, &after), rc < 0 ? 0 : -1);
 		remove(b.path);
 		cr_expect_eq(rmdir(b.folder), 0);
@@ -764,7 +764,7 @@ Test(ctl_rpc_server, close_leaves_the_socket_of_another)
 {
 	struct rpc_error err;
 	struct bench b;
-	struct rpc *first;
+	struct server *first;
 	int fd;
 
 	bench_start(&b, 0);
@@ -772,7 +772,7 @@ Test(ctl_rpc_server, close_leaves_the_socket_of_another)
 	cr_expect_eq(bench_open(&b, NULL, 0, &err), -EADDRINUSE);
 	cr_assert_eq(unlink(b.path), 0);
 	cr_assert_eq(bench_open(&b, NULL, 0, &err), 0, "%s", err.text);
-	rpc_close(first);
+	server_close(first);
 	fd = dial(b.path);
 	cr_assert_geq(fd, 0, "%s", strerror(-fd));
 	say(fd, ECHO);

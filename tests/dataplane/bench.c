@@ -77,10 +77,18 @@ void bench_open(struct bench *b, const struct bench_options *o)
 	uint16_t last = (uint16_t)(BENCH_PORT_FIRST + (o->ports ? o->ports : 1000) - 1);
 	const struct addr own[] = {address("10.66.0.2"), address("fd66::2")};
 	struct egress_options egresses[BENCH_EGRESSES] = {
-		[BENCH_DIRECT] = {EGRESS_INTERFACE, "eth0", true, BENCH_PORT_FIRST, last,
-				  ON_DOWN_DROP},
-		[BENCH_VPN] = {EGRESS_INTERFACE, "tun9", true, BENCH_PORT_FIRST, last,
-			       ON_DOWN_DROP},
+		[BENCH_DIRECT] = {.type = EGRESS_INTERFACE,
+				  .interface = "eth0",
+				  .nat = true,
+				  .port_first = BENCH_PORT_FIRST,
+				  .port_last = last,
+				  .on_down = ON_DOWN_DROP},
+		[BENCH_VPN] = {.type = EGRESS_INTERFACE,
+			       .interface = "tun9",
+			       .nat = true,
+			       .port_first = BENCH_PORT_FIRST,
+			       .port_last = last,
+			       .on_down = ON_DOWN_DROP},
 	};
 	egresses[BENCH_DIRECT].on_down = o->direct_on_down;
 	egresses[BENCH_VPN].on_down = o->vpn_on_down;

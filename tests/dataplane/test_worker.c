@@ -102,8 +102,18 @@ static void open_bench_ports(struct bench *b, unsigned queues, enum on_change on
 			     bool resolved, uint16_t port_last)
 {
 	struct egress_options egresses[EGRESSES] = {
-		[DIRECT] = {EGRESS_INTERFACE, "eth0", true, PORT_FIRST, port_last, ON_DOWN_DROP},
-		[VPN] = {EGRESS_INTERFACE, "tun9", true, PORT_FIRST, PORT_LAST, ON_DOWN_DROP},
+		[DIRECT] = {.type = EGRESS_INTERFACE,
+			    .interface = "eth0",
+			    .nat = true,
+			    .port_first = PORT_FIRST,
+			    .port_last = port_last,
+			    .on_down = ON_DOWN_DROP},
+		[VPN] = {.type = EGRESS_INTERFACE,
+			 .interface = "tun9",
+			 .nat = true,
+			 .port_first = PORT_FIRST,
+			 .port_last = PORT_LAST,
+			 .on_down = ON_DOWN_DROP},
 		[DROP] = {.type = EGRESS_DROP},
 		[REJECT] = {.type = EGRESS_REJECT},
 	};
@@ -769,7 +779,12 @@ Test(dataplane_worker, flows_are_shown)
 
 Test(dataplane_worker, wrong_options_are_refused)
 {
-	struct egress_options egress = {EGRESS_INTERFACE, "eth0", true, 50000, 49999, ON_DOWN_DROP};
+	struct egress_options egress = {.type = EGRESS_INTERFACE,
+					.interface = "eth0",
+					.nat = true,
+					.port_first = 50000,
+					.port_last = 49999,
+					.on_down = ON_DOWN_DROP};
 	struct tun_options tun = {.name = "sluice0", .queues = 1, .fd = -1};
 	struct dataplane_options options = {.egresses = &egress, .egress_count = 1};
 	struct dataplane *d;

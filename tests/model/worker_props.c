@@ -195,8 +195,12 @@ static void make(void)
 					    .source_flows = 100};
 
 	for (unsigned i = 0; i < INTERFACES; i++)
-		egresses[i] = (struct egress_options){
-			EGRESS_INTERFACE, ways[i].name, ways[i].nat, PORT, PORT, ON_DOWN_DROP};
+		egresses[i] = (struct egress_options){.type = EGRESS_INTERFACE,
+						      .interface = ways[i].name,
+						      .nat = ways[i].nat,
+						      .port_first = PORT,
+						      .port_last = PORT,
+						      .on_down = ON_DOWN_DROP};
 	egresses[NONE].type = EGRESS_DROP;
 	egresses[NO].type = EGRESS_REJECT;
 	play.tun = make_pair("10.66.0.2", "fd66::2");

@@ -23,6 +23,8 @@ TAB = 8
 EXEMPT = {
     ("static", "tun/nic_mem.c", "registry"): "the interfaces of a machine, which all share",
     ("static", "tun/nic_mem.c", "registry_lock"): "guards it",
+    ("static", "tun/udp_mem.c", "registry"): "the sockets of a network, which all share",
+    ("static", "tun/udp_mem.c", "registry_lock"): "guards it",
 }
 
 # Folder: whose headers it may include, beside its own.
@@ -50,8 +52,8 @@ VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc"}
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 TAG = re.compile(r"(?<!\w)\[([a-z][a-z0-9]+(?:-[a-z][a-z0-9]*)*)-([12])\]")
 # A line of a comment that lists a requirement, and a test that is named by one.
-REQUIREMENT = re.compile(r"^ \* (rfc\d+_\w+)  +\S", re.MULTILINE)
-REQUIREMENT_TEST = re.compile(r"^Test\(\w+, (rfc\d+_\w+)", re.MULTILINE)
+REQUIREMENT = re.compile(r"^ \* (rfc\d+_\w+|wg_[a-z]\d+)  +\S", re.MULTILINE)
+REQUIREMENT_TEST = re.compile(r"^Test\(\w+, (rfc\d+_\w+|wg_[a-z]\d+\w*)", re.MULTILINE)
 # The ends of file names by which a program chooses who implements a header.
 SEAMS = re.compile(r"_(linux|mem|utun)$")
 
@@ -288,7 +290,7 @@ def check_requirements(sources, exceptions):
 
 
 def exceptions_of(text):
-    return set(re.findall(r"^- `(rfc\d+_\w+)`: \S", text, re.MULTILINE))
+    return set(re.findall(r"^- `(rfc\d+_\w+|wg_[a-z]\d+)`: \S", text, re.MULTILINE))
 
 
 def check_header(path, text):

@@ -1,0 +1,14 @@
+/* Where and how a program's workers run. */
+#ifndef SLUICE_CTL_THREADS_H
+#define SLUICE_CTL_THREADS_H
+
+/* How many cores this process may use, at most max; 1 if the system does not say. */
+unsigned threads_cores(unsigned max);
+
+/*
+ * Called by each worker first: names it PREFIX/INDEX; puts it before ordinary programs, whose
+ * packets wait for it; pins it where every worker can have a core of its own.
+ */
+void threads_begin_worker(const char *prefix, unsigned index, unsigned workers);
+
+#endif

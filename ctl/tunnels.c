@@ -1,0 +1,216 @@
+/* See tunnels.h. */
+#include "ctl/tunnels.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/wireguard/server.h"
+
+struct tunnel {
+	const struct conf_egress *egress; /* NULL: no tunnel */
+	struct wg_tunnel *tunnel;
+	struct server *server;
+	struct wg_target target;
+};
+
+struct tunnels {
+	unsigned count; /* of egresses */
+	int epoll_fd;
+	const char *ifname;
+	struct tunnel tunnel[CONF_EGRESSES_MAX];
+};
+
+static uint64_t boot_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * WG_NS + (uint64_t)t.tv_nsec;
+}
+
+static int target_set(void *context, const struct wg_changes *changes)
+{
+	const struct tunnel *t = context;
+
+	return wg_device_apply(wg_tunnel_device(t->tunnel), changes, boot_ns());
+}
+
+static int target_get(void *context, struct wg_snapshot **out)
+{
+	const struct tunnel *t = context;
+
+	return wg_device_read(wg_tunnel_device(t->tunnel), out);
+}
+
+/*
+ * The mark is Sluice's, so that what the tunnel sends is not captured. What the file says of ports
+ * was said when the sockets were opened.
+ */
+static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
+		    char error[TUNNELS_ERROR_MAX])
+{
+	struct wg_quick *q = t->egress->quick;
+	struct wg_changes changes = q->changes;
+	const struct wg_tunnel_options options = {
+		.queues = queues,
+		.port = changes.port,
+		.mark = conf->interface.mark,
+		.mtu = t->egress->mtu,
+		.aead = WG_AEAD_FASTEST,
+	};
+	int rc = wg_tunnel_open(&options, &t->tunnel);
+
+	if (rc == 0) {
+		if (wg_quick_resolve(q) > 0)
+			fprintf(stderr, "sluice: egress %s: not every endpoint could be found\n",
+				t->egress->name);
+		changes.set &= ~(unsigned)WG_DEVICE_PORT;
+		rc = target_set(t, &changes);
+	}
+	if (rc < 0)
+		snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s", t->egress->name, strerror(-rc));
+	return rc;
+}
+
+int tunnels_open(const struct conf *conf, unsigned queues, const char *ifname, struct tunnels **out,
+		 char error[TUNNELS_ERROR_MAX])
+{
+	struct tunnels *all = calloc(1, sizeof(*all));
+	int rc = 0;
+
+	snprintf(error, TUNNELS_ERROR_MAX, "out of memory");
+	if (!all)
+		return -ENOMEM;
+	all->count = conf->egress_count;
+	all->ifname = ifname;
+	all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (all->epoll_fd < 0)
+		rc = -errno;
+	for (unsigned i = 0; i < all->count && rc == 0; i++) {
+		if (conf->egresses[i].type != CONF_EGRESS_WIREGUARD)
+			continue;
+		all->tunnel[i].egress = &conf->egresses[i];
+		rc = open_one(&all->tunnel[i], conf, queues, error);
+	}
+	if (rc < 0) {
+		tunnels_close(all);
+		return rc;
+	}
+	*out = all;
+	return 0;
+}
+
+void tunnels_close(struct tunnels *all)
+{
+	if (!all)
+		return;
+	for (unsigned i = 0; i < all->count; i++) {
+		server_close(all->tunnel[i].server);
+		wg_tunnel_close(all->tunnel[i].tunnel);
+	}
+	if (all->epoll_fd >= 0)
+		close(all->epoll_fd);
+	free(all);
+}
+
+struct wg_tunnel *tunnels_at(const struct tunnels *all, unsigned egress)
+{
+	return all->tunnel[egress].tunnel;
+}
+
+/* Write a command with the interface's name for %i. False: it is too long. */
+static bool expand(const char *command, const char *ifname, char *out, size_t room)
+{
+	size_t n = 0;
+
+	for (; *command; command++) {
+		const bool name = command[0] == '%' && command[1] == 'i';
+		const size_t size = name ? strlen(ifname) : 1;
+
+		if (n + size >= room)
+			return false;
+		memcpy(out + n, name ? ifname : command, size);
+		n += size;
+		command += name;
+	}
+	out[n] = '\0';
+	return true;
+}
+
+/* As wg-quick does: each to its end, by a shell. Signals are blocked here, not there. */
+static void run_hook(const char *egress, const char *command, const char *ifname)
+{
+	char text[4096];
+	int status = -1;
+	pid_t pid;
+
+	if (expand(command, ifname, text, sizeof(text))) {
+		pid = fork();
+		if (pid == 0) {
+			sigset_t none;
+
+			sigemptyset(&none);
+			sigprocmask(SIG_SETMASK, &none, NULL);
+			execl("/bin/sh", "sh", "-c", text, (char *)NULL);
+			_exit(127);
+		}
+		if (pid > 0)
+			waitpid(pid, &status, 0);
+	}
+	if (status != 0)
+		fprintf(stderr, "sluice: egress %s: this hook failed: %s\n", egress, command);
+}
+
+void tunnels_run_hooks(const struct tunnels *all, enum wg_quick_hook hook)
+{
+	for (unsigned i = 0; i < all->count; i++) {
+		const struct conf_egress *e = all->tunnel[i].egress;
+
+		for (unsigned j = 0; e && e->hooks && j < e->quick->hook_count[hook]; j++)
+			run_hook(e->name, e->quick->hooks[hook][j], all->ifname);
+	}
+}
+
+int tunnels_listen(struct tunnels *all, char error[TUNNELS_ERROR_MAX])
+{
+	for (unsigned i = 0; i < all->count; i++) {
+		struct tunnel *t = &all->tunnel[i];
+		struct epoll_event event = {.events = EPOLLIN};
+		struct rpc_error err;
+		char path[128];
+		int rc;
+
+		if (!t->egress)
+			continue;
+		snprintf(path, sizeof(path), "/var/run/wireguard/%s.sock", t->egress->name);
+		t->target = (struct wg_target){.context = t, .set = target_set, .get = target_get};
+		rc = wg_server_open(path, -1, &t->target, &t->server, &err);
+		if (rc == 0 &&
+		    epoll_ctl(all->epoll_fd, EPOLL_CTL_ADD, server_fd(t->server), &event) < 0)
+			rc = -errno;
+		if (rc < 0) {
+			snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %.200s", t->egress->name,
+				 t->server ? strerror(-rc) : err.text);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+int tunnels_fd(const struct tunnels *all)
+{
+	return all->epoll_fd;
+}
+
+void tunnels_process(struct tunnels *all, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < all->count; i++)
+		if (all->tunnel[i].server)
+			server_process(all->tunnel[i].server, now_ms);
+}

@@ -1,0 +1,182 @@
+/* See arrive.h. */
+#include "dataplane/arrive.h"
+
+#include "dataplane/inward.h"
+#include "dataplane/owner.h"
+#include "dataplane/wireguard/inward.h"
+#include "dataplane/wireguard/outward.h"
+
+/* The gateway's tunnel that a packet for the inner side goes back by; NULL: the TUN. */
+static struct wg_port *tunnel_of(const struct worker *w, const struct packet *p)
+{
+	for (unsigned i = 0; i < w->egress_count; i++)
+		if (w->egress[i].gateway && wg_outward_is_peers(w->egress[i].port, p))
+			return w->egress[i].port;
+	return NULL;
+}
+
+/*
+ * Queue a packet for the inner side.
+ *
+ * p: stays until the burst is flushed
+ */
+static enum reason deliver(struct worker *w, struct packet *p)
+{
+	struct wg_port *port = w->gateway ? tunnel_of(w, p) : NULL;
+
+	if (port)
+		return wg_outward_packet(w, port, p);
+	inward_deliver(w, p);
+	return REASON_NONE;
+}
+
+/* ---- By an interface ---- */
+
+/* A packet that came in by an egress that translates. p: stays until the burst is flushed */
+static void take_in(struct worker *w, const struct table *table, const struct links *links,
+		    unsigned egress, struct buf *buf, struct packet *p)
+{
+	enum reason reason = packet_parse(buf, p);
+	unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
+
+	if (!w->egress[egress].port) {
+		worker_count(&w->counters.egress[egress].packets_in, segments);
+		worker_count(&w->counters.egress[egress].bytes_in, buf->len);
+	}
+	if (reason == REASON_NONE)
+		reason = inward_packet(w, table, links, egress, p, WAY_IN);
+	if (reason == REASON_NONE)
+		reason = deliver(w, p);
+	if (reason != REASON_NONE)
+		worker_drop(w, reason, segments);
+}
+
+unsigned arrive_by_interface(struct worker *w, const struct table *table, const struct links *links,
+			     unsigned egress)
+{
+	struct worker_egress *e = &w->egress[egress];
+	int error = 0;
+	unsigned n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
+
+	gather_begin(&w->gather_in);
+	for (unsigned i = 0; i < n; i++)
+		take_in(w, table, links, egress, &w->bufs[i], &w->items[i].packet);
+	worker_flush(w);
+	return n;
+}
+
+/* ---- By a tunnel ---- */
+
+/*
+ * What a peer sends takes its verdict as what comes from the TUN does, but for what is for another
+ * peer, or for the host itself: the ways of those are known.
+ */
+static void pass_on(struct worker *w, const struct links *links, struct item *it)
+{
+	struct packet *p = &it->packet;
+	struct addr dst = key_dst(&p->key);
+	struct wg_port *port = tunnel_of(w, p);
+
+	if (port) {
+		it->reason = worker_take_hop(w, links, p);
+		if (it->reason == REASON_NONE)
+			it->reason = wg_outward_packet(w, port, p);
+		it->done = it->reason == REASON_NONE;
+	} else if (worker_owns(w, links, &dst)) {
+		inward_deliver(w, p);
+		it->done = true;
+	}
+}
+
+/* What a round brought, from item `first` on, as a burst. */
+static void decide_tunnel(struct worker *w, const struct table *table, const struct links *links,
+			  struct wg_port *port, unsigned first, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		it->done = false;
+		it->reason = packet_parse(wg_inward_flatten(port, first + i, i), &it->packet);
+		if (it->reason == REASON_NONE)
+			pass_on(w, links, it);
+	}
+	worker_burst(w, table, links, n);
+}
+
+unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const struct links *links,
+			  unsigned egress)
+{
+	struct worker_egress *e = &w->egress[egress];
+	unsigned received = wg_inward_receive(w, e->port);
+	unsigned n;
+
+	gather_begin(&w->gather_out);
+	while ((n = received ? wg_inward_round(w, e->port) : 0) > 0) {
+		if (!e->gateway && !e->nat) {
+			wg_inward_deliver(w, e->port);
+			continue;
+		}
+		for (unsigned i = 0; i < n; i += BURST_MAX) {
+			unsigned burst = n - i < BURST_MAX ? n - i : BURST_MAX;
+
+			if (e->gateway) {
+				decide_tunnel(w, table, links, e->port, i, burst);
+				continue;
+			}
+			for (unsigned k = 0; k < burst; k++)
+				take_in(w, table, links, egress,
+					wg_inward_flatten(e->port, i + k, k), &w->items[k].packet);
+			worker_flush(w);
+		}
+	}
+	return received;
+}
+
+/* ---- From another worker ---- */
+
+/* What comes in, or back in. p: stays until the burst is flushed */
+static void take_inward(struct worker *w, const struct table *table, const struct links *links,
+			struct message *m, struct packet *p)
+{
+	enum reason reason = packet_parse(&m->buf, p);
+
+	if (reason == REASON_NONE && m->way == WAY_BACK)
+		reason = inward_translate(w, table, links, m->egress, p, WAY_BACK);
+	else if (reason == REASON_NONE)
+		reason = inward_packet(w, table, links, m->egress, p, m->way);
+	if (reason == REASON_NONE)
+		reason = deliver(w, p);
+	if (reason != REASON_NONE)
+		worker_drop(w, reason, m->packets);
+}
+
+unsigned arrive_by_inbox(struct worker *w, const struct table *table, const struct links *links)
+{
+	unsigned n = inbox_take(&w->inbox), out = 0, in = BURST_MAX;
+
+	gather_begin(&w->gather_out);
+	for (unsigned i = 0; i < n; i++) {
+		struct message *m = w->inbox.taken[i];
+		struct item *it = &w->items[out];
+
+		if (m->home != &w->inbox)
+			worker_count(&w->counters.taken_over, m->packets);
+		if (m->way > WAY_OUT_PART) {
+			take_inward(w, table, links, m, &w->items[--in].packet);
+			continue;
+		}
+		it->done = false;
+		it->reason = packet_parse(&m->buf, &it->packet);
+		if (it->reason == REASON_NONE && m->way == WAY_OUT &&
+		    (it->packet.kind == PACKET_FRAGMENT || it->packet.first_fragment))
+			it->reason = owner_sort(w, links, &it->packet);
+		out++;
+	}
+	if (out)
+		worker_burst(w, table, links, out);
+	if (n) {
+		worker_flush(w);
+		inbox_give_back(w->inbox.taken, n);
+	}
+	return n;
+}

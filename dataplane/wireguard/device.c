@@ -1,0 +1,335 @@
+/* The device itself: its life, its queue of messages, its thread. See device.h and state.h. */
+#include "dataplane/wireguard/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dataplane/check.h"
+#include "dataplane/ring.h"
+#include "dataplane/wireguard/state.h"
+
+struct wg_post {
+	struct udp_endpoint from;
+	uint32_t len;
+	uint8_t data[WG_MESSAGE_MAX];
+};
+
+void wg_random_bytes(struct wg_device *d, void *out, size_t size)
+{
+	if (d->options.random)
+		d->options.random(d->options.context, out, size);
+	else
+		CHECK(RAND_bytes(out, (int)size) == 1);
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * WG_NS + (uint64_t)now.tv_nsec;
+}
+
+uint64_t wg_wall_ns(struct wg_device *d)
+{
+	return d->options.wall_ns ? d->options.wall_ns(d->options.context)
+				  : clock_ns(CLOCK_REALTIME);
+}
+
+static int pipe_open(int fds[2])
+{
+	if (pipe(fds) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+	}
+	return 0;
+}
+
+/* Messages go round between two rings: those that wait, and room for more. */
+static int posts_init(struct wg_device *d)
+{
+	size_t size = ring_size_bytes(WG_POST_MAX);
+
+	d->post_memory = calloc(WG_POST_MAX, sizeof(*d->post_memory));
+	d->posts = aligned_alloc(RING_LINE, size);
+	d->free_posts = aligned_alloc(RING_LINE, size);
+	if (!d->post_memory || !d->posts || !d->free_posts)
+		return -ENOMEM;
+	CHECK(ring_init(d->posts, WG_POST_MAX, RING_MULTI, RING_SINGLE) == 0);
+	CHECK(ring_init(d->free_posts, WG_POST_MAX, RING_SINGLE, RING_MULTI) == 0);
+	for (unsigned i = 0; i < WG_POST_MAX; i++) {
+		void *post = &d->post_memory[i];
+
+		ring_enqueue_burst(d->free_posts, &post, 1);
+	}
+	return 0;
+}
+
+static int memory_init(struct wg_device *d)
+{
+	d->roster = calloc(1, sizeof(*d->roster));
+	d->owners = calloc(INDEX_SLOTS, sizeof(*d->owners));
+	d->keypairs = calloc(INDEX_SLOTS, sizeof(struct wg_keypair *));
+	d->limiter = wg_limiter_create(d->seed);
+	if (!d->roster || !d->owners || !d->keypairs || !d->limiter ||
+	    claims_copy(NULL, 0, &d->claims) < 0 || claims_build(d->claims, &d->allowed) < 0)
+		return -ENOMEM;
+	return posts_init(d);
+}
+
+int wg_device_create(const struct wg_device_options *options, struct wg_device **out)
+{
+	struct wg_device *d;
+	int rc;
+
+	if (options->workers == 0 || !options->send)
+		return -EINVAL;
+	d = secret_map(sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->options = *options;
+	d->port = options->port;
+	d->mark = options->mark;
+	d->wall_floor_ns = options->wall_floor_ns;
+	d->due_ns = NEVER;
+	pthread_mutex_init(&d->lock, NULL);
+	secret_pool_init(&d->member_pool, sizeof(struct wg_member));
+	secret_pool_init(&d->keypair_pool, sizeof(struct wg_keypair));
+	wg_random_bytes(d, &d->seed, sizeof(d->seed));
+	rc = pipe_open(d->pipe);
+	if (rc < 0)
+		goto unmap;
+	rc = wg_crypto_create(&d->crypto);
+	if (rc == 0)
+		rc = wg_aead_create(options->aead, &d->aead);
+	if (rc == 0)
+		rc = memory_init(d);
+	if (rc < 0) {
+		wg_device_destroy(d);
+		return rc;
+	}
+	*out = d;
+	return 0;
+unmap:
+	pthread_mutex_destroy(&d->lock);
+	secret_unmap(d, sizeof(*d));
+	return rc;
+}
+
+void wg_device_destroy(struct wg_device *d)
+{
+	if (!d)
+		return;
+	wg_device_stop(d);
+	secret_pool_fini(&d->keypair_pool);
+	secret_pool_fini(&d->member_pool);
+	free(d->free_posts);
+	free(d->posts);
+	free(d->post_memory);
+	wg_allowed_destroy(d->allowed);
+	claims_destroy(d->claims);
+	wg_limiter_destroy(d->limiter);
+	free(d->keypairs);
+	free(d->owners);
+	free(d->roster);
+	wg_aead_destroy(d->aead);
+	wg_crypto_destroy(d->crypto);
+	close(d->pipe[0]);
+	close(d->pipe[1]);
+	pthread_mutex_destroy(&d->lock);
+	secret_unmap(d, sizeof(*d));
+}
+
+bool wg_device_post(struct wg_device *d, const uint8_t *data, size_t len,
+		    const struct udp_endpoint *endpoint)
+{
+	struct wg_post *post;
+	void *object;
+
+	if (len > WG_MESSAGE_MAX || ring_dequeue_burst(d->free_posts, &object, 1) == 0) {
+		__atomic_fetch_add(&d->posts_lost, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	post = object;
+	post->from = *endpoint;
+	post->len = (uint32_t)len;
+	memcpy(post->data, data, len);
+	/* There is room: each ring holds them all. A full pipe wakes as well. */
+	ring_enqueue_burst(d->posts, &object, 1);
+	return write(d->pipe[1], "", 1) >= 0 || errno == EAGAIN;
+}
+
+/* Under load once many messages wait, and for a second after. */
+static bool under_load(struct wg_device *d, unsigned waiting, uint64_t now_ns)
+{
+	if (waiting >= WG_UNDER_LOAD) {
+		d->loaded = true;
+		d->loaded_ns = now_ns;
+	} else if (d->loaded && now_ns - d->loaded_ns >= UNDER_LOAD_TIME) {
+		d->loaded = false;
+	}
+	return d->loaded;
+}
+
+void wg_device_receive(struct wg_device *d, const uint8_t *data, size_t len,
+		       const struct udp_endpoint *endpoint, uint64_t now_ns)
+{
+	pthread_mutex_lock(&d->lock);
+	wg_receive(d, data, len, endpoint, under_load(d, 0, now_ns), now_ns);
+	wg_session_reclaim(d);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* Returns: whether more may wait */
+static bool serve_posts(struct wg_device *d, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < SERVE_MAX; i++) {
+		unsigned waiting = ring_count_racy(d->posts);
+		struct wg_post *post;
+		void *object = NULL;
+
+		if (ring_dequeue_burst(d->posts, &object, 1) == 0)
+			return false;
+		CHECK(object);
+		post = object;
+		wg_receive(d, post->data, post->len, &post->from, under_load(d, waiting, now_ns),
+			   now_ns);
+		ring_enqueue_burst(d->free_posts, &object, 1);
+	}
+	return true;
+}
+
+static void serve_marks(struct wg_device *d, uint64_t now_ns)
+{
+	for (unsigned w = 0; w < MARK_WORDS; w++) {
+		/* [wg-mark-2] The bits before the marks; pairs with [wg-mark-1]. */
+		uint64_t bits = __atomic_load_n(&d->marked[w], __ATOMIC_RELAXED)
+					? __atomic_exchange_n(&d->marked[w], 0, __ATOMIC_ACQUIRE)
+					: 0;
+
+		for (; bits != 0; bits &= bits - 1) {
+			unsigned number = w * 64 + (unsigned)__builtin_ctzll(bits);
+			struct wg_peer *peer = d->allowed->peers[number];
+
+			if (peer)
+				wg_member_attend(d, member_of(peer), now_ns);
+		}
+	}
+}
+
+static void serve_timers(struct wg_device *d, uint64_t now_ns)
+{
+	uint64_t due_ns = NEVER;
+
+	if (now_ns < d->due_ns)
+		return;
+	for (unsigned i = 0; i < d->roster->count; i++) {
+		uint64_t member_ns = wg_timers_run(d, d->roster->members[i], now_ns);
+
+		due_ns = member_ns < due_ns ? member_ns : due_ns;
+	}
+	d->due_ns = due_ns;
+}
+
+uint64_t wg_device_serve(struct wg_device *d, uint64_t now_ns)
+{
+	uint64_t due_ns;
+	char bytes[64];
+
+	while (read(d->pipe[0], bytes, sizeof(bytes)) > 0)
+		;
+	pthread_mutex_lock(&d->lock);
+	serve_marks(d, now_ns);
+	due_ns = serve_posts(d, now_ns) ? now_ns : NEVER;
+	serve_timers(d, now_ns);
+	if (d->due_ns < due_ns)
+		due_ns = d->due_ns;
+	wg_session_reclaim(d);
+	wg_aead_forget(d->aead);
+	pthread_mutex_unlock(&d->lock);
+	return due_ns;
+}
+
+int wg_device_fd(const struct wg_device *d)
+{
+	return d->pipe[0];
+}
+
+static uint64_t boot_ns(void)
+{
+#ifdef CLOCK_BOOTTIME
+	return clock_ns(CLOCK_BOOTTIME);
+#else
+	return clock_ns(CLOCK_MONOTONIC);
+#endif
+}
+
+/* poll() counts no time while the machine sleeps: looked at again when it has woken, or soon. */
+static int sleep_ms(uint64_t now_ns, uint64_t due_ns)
+{
+	uint64_t ms;
+
+	if (due_ns == NEVER)
+		return -1;
+	ms = due_ns > now_ns ? (due_ns - now_ns + WG_NS / 1000 - 1) / (WG_NS / 1000) : 0;
+	return ms < 10000 ? (int)ms : 10000;
+}
+
+static void *device_main(void *device)
+{
+	struct wg_device *d = device;
+	struct pollfd wait = {.fd = d->pipe[0], .events = POLLIN};
+
+	while (!__atomic_load_n(&d->stop, __ATOMIC_RELAXED)) {
+		uint64_t due_ns = wg_device_serve(d, boot_ns());
+
+		poll(&wait, 1, sleep_ms(boot_ns(), due_ns));
+	}
+	return NULL;
+}
+
+int wg_device_start(struct wg_device *d)
+{
+	int rc;
+
+	__atomic_store_n(&d->stop, 0, __ATOMIC_RELAXED);
+	rc = -pthread_create(&d->thread, NULL, device_main, d);
+	d->started = rc == 0;
+	return rc;
+}
+
+void wg_device_stop(struct wg_device *d)
+{
+	if (!d->started)
+		return;
+	__atomic_store_n(&d->stop, 1, __ATOMIC_RELAXED);
+	while (write(d->pipe[1], "", 1) < 0 && errno == EINTR)
+		;
+	pthread_join(d->thread, NULL);
+	d->started = false;
+}
+
+uint64_t wg_device_wall_floor(struct wg_device *d)
+{
+	uint64_t floor_ns;
+
+	pthread_mutex_lock(&d->lock);
+	floor_ns = d->wall_floor_ns;
+	pthread_mutex_unlock(&d->lock);
+	return floor_ns;
+}
+
+void wg_device_read_counters(struct wg_device *d, struct wg_device_counters *out)
+{
+	pthread_mutex_lock(&d->lock);
+	*out = d->counters;
+	out->posts_lost = __atomic_load_n(&d->posts_lost, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&d->lock);
+}

@@ -1,0 +1,188 @@
+/* See inward.h. */
+#include "dataplane/wireguard/inward.h"
+
+#include <string.h>
+
+#include "dataplane/emit.h"
+#include "dataplane/wire.h"
+#include "dataplane/wireguard/inner.h"
+
+/* What came in by one keypair, until it is noted. */
+struct batch {
+	struct wg_keypair *keypair; /* NULL: nothing yet */
+	uint32_t index;
+	uint64_t bytes;
+	bool data;
+	/* The last source that was looked up, and was the peer's. */
+	uint8_t version;
+	uint8_t source[16];
+};
+
+unsigned wg_inward_receive(struct worker *w, struct wg_port *port)
+{
+	(void)w;
+	port->received_count =
+		udp_recv_burst(port->queue, port->received, UDP_BURST_MAX, BURST_BYTES_MAX);
+	port->at = 0;
+	port->at_bytes = 0;
+	return port->received_count;
+}
+
+/* Tell the device what has come in by one keypair. */
+static void note(const struct worker *w, const struct udp_message *m, struct batch *b)
+{
+	if (b->keypair && b->bytes)
+		wg_peer_note_received(b->keypair->peer, b->keypair, wg_port_now_ns(w), b->bytes,
+				      b->data, &m->endpoint);
+	b->bytes = 0;
+	b->data = false;
+}
+
+/* The keypair of an index; NULL if nothing may come in by it. */
+static struct wg_keypair *keypair_of(const struct worker *w, const struct wg_port *port,
+				     const struct udp_message *m, uint32_t index, struct batch *b)
+{
+	if (b->keypair && b->index == index)
+		return b->keypair;
+	note(w, m, b);
+	*b = (struct batch){.keypair = wg_device_keypair(port->device, index), .index = index};
+	if (b->keypair && !wg_keypair_accepts(b->keypair, wg_port_now_ns(w)))
+		b->keypair = NULL;
+	return b->keypair;
+}
+
+/* Whether an address inside is the peer's that sent it. */
+static bool is_allowed(const struct wg_port *port, const uint8_t *ip, struct batch *b)
+{
+	uint8_t version = ip[0] >> 4;
+	unsigned size = version == 4 ? 4 : 16;
+	const uint8_t *source = ip + (version == 4 ? 12 : 8);
+	struct addr addr;
+
+	if (b->version == version && memcmp(b->source, source, size) == 0)
+		return true;
+	addr = addr_from_bytes(version, source);
+	if (wg_allowed_peer(wg_device_allowed(port->device), &addr) != b->keypair->peer)
+		return false;
+	b->version = version;
+	memcpy(b->source, source, size);
+	return true;
+}
+
+/* One data message. */
+static enum reason open_data(struct worker *w, struct wg_port *port, const struct udp_message *m,
+			     uint8_t *data, uint32_t size, struct batch *b)
+{
+	uint32_t index = wg_get32(data + UDP_INDEX);
+	uint64_t counter = wg_get64(data + 8);
+	uint8_t *inner = data + WG_DATA_HEADER;
+	struct wg_keypair *keypair;
+	uint32_t len;
+
+	/* The replay window is the home worker's. */
+	if (wg_keypair_home(index, port->workers) != port->worker)
+		return REASON_OTHER_WORKER;
+	keypair = keypair_of(w, port, m, index, b);
+	if (!keypair)
+		return REASON_UNKNOWN_SESSION;
+	if (!wg_aead_open(port->aead, keypair->receive_key, counter, inner, size - WG_DATA_HEADER,
+			  inner))
+		return REASON_NOT_AUTHENTIC;
+	if (!wg_replay_accept(&keypair->replay, counter))
+		return REASON_REPLAYED;
+	b->bytes += size;
+	if (size == WG_DATA_OVERHEAD)
+		return REASON_NONE; /* a keepalive */
+	b->data = true;
+	if (!inner_length(inner, size - WG_DATA_OVERHEAD, &len))
+		return REASON_MALFORMED;
+	if (!is_allowed(port, inner, b))
+		return REASON_NOT_ALLOWED;
+	if (!inner_take_ecn(inner, m->tos))
+		return REASON_CONGESTED;
+	wg_merge_add(&port->merge, inner, len);
+	worker_count(&w->counters.egress[port->egress].packets_in, 1);
+	worker_count(&w->counters.egress[port->egress].bytes_in, len);
+	return REASON_NONE;
+}
+
+/* Open the rest of a message. Returns: false if the merge is full before its end */
+static bool open_message(struct worker *w, struct wg_port *port, struct udp_message *m)
+{
+	struct batch batch = {0};
+
+	while (port->at_bytes < m->len && !wg_merge_is_full(&port->merge)) {
+		uint8_t *data = m->data + port->at_bytes;
+		uint32_t left = m->len - port->at_bytes;
+		uint32_t size = left < m->segment ? left : m->segment;
+		enum reason reason = REASON_NONE;
+
+		port->at_bytes += size;
+		if (size >= WG_DATA_OVERHEAD && wg_get32(data) == WG_DATA)
+			reason = open_data(w, port, m, data, size, &batch);
+		else /* which counts what it does not want */
+			wg_device_post(port->device, data, size, &m->endpoint);
+		if (reason != REASON_NONE)
+			worker_drop(w, reason, 1);
+	}
+	note(w, m, &batch);
+	return port->at_bytes >= m->len;
+}
+
+unsigned wg_inward_round(struct worker *w, struct wg_port *port)
+{
+	wg_merge_reset(&port->merge);
+	for (; port->at < port->received_count; port->at++, port->at_bytes = 0)
+		if (!open_message(w, port, &port->received[port->at]))
+			break;
+	wg_merge_finish(&port->merge);
+	return port->merge.count;
+}
+
+/* A SYN goes by itself: keep the segments that it asks for within the MTU. */
+static void clamp(const struct wg_port *port, struct wg_merged *m)
+{
+	struct buf buf = {.data = m->pieces[1].iov_base, .len = m->len};
+	struct packet packet;
+
+	if (m->proto != PROTO_TCP || m->count > 1 || !(buf.data[m->l4 + TCP_FLAGS] & TCP_SYN))
+		return;
+	if (packet_parse(&buf, &packet) == REASON_NONE)
+		emit_clamp_mss(wg_tunnel_mtu(port->tunnel), &packet);
+}
+
+void wg_inward_deliver(struct worker *w, struct wg_port *port)
+{
+	for (unsigned i = 0; i < port->merge.count; i++) {
+		struct wg_merged *m = &port->merge.items[i];
+
+		if (!w->straight)
+			clamp(port, m);
+
+		if (tun_send_pieces(w->tun, &m->offload, m->pieces, 1u + m->count)) {
+			worker_count(&w->counters.packets_out, m->count);
+			worker_count(&w->counters.bytes_out, m->len);
+		} else {
+			worker_drop(w, REASON_TUN_BUSY, m->count);
+		}
+	}
+}
+
+struct buf *wg_inward_flatten(struct wg_port *port, unsigned item, unsigned slot)
+{
+	const struct wg_merged *m = &port->merge.items[item];
+	struct buf *flat = &port->flat[slot];
+	size_t at = 0;
+
+	flat->offload = m->offload;
+	flat->len = m->len;
+	flat->data = m->pieces[1].iov_base;
+	if (m->count == 1)
+		return flat;
+	flat->data = port->flat_data + (size_t)slot * BUF_SIZE;
+	for (unsigned i = 1; i <= m->count; i++) {
+		memcpy(flat->data + at, m->pieces[i].iov_base, m->pieces[i].iov_len);
+		at += m->pieces[i].iov_len;
+	}
+	return flat;
+}

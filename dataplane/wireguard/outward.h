@@ -1,0 +1,35 @@
+/*
+ * The way out by a tunnel: whose a packet is, its session, its segments sealed one by one into the
+ * messages of one call.
+ *
+ * Threads: the worker's own.
+ */
+#ifndef SLUICE_DATAPLANE_WIREGUARD_OUTWARD_H
+#define SLUICE_DATAPLANE_WIREGUARD_OUTWARD_H
+
+#include "dataplane/wireguard/port.h"
+
+/*
+ * Read a packet that goes through as it is: what packet_parse() refuses is taken all the same, if
+ * version and length are right and nothing is left to offload.
+ */
+enum reason wg_outward_parse(struct buf *buf, struct packet *packet);
+
+/*
+ * Queue a packet.
+ *
+ * packet:  stays as it is until wg_outward_flush
+ * Returns: REASON_NONE, or why it goes no further; the sender has been told if it must know
+ */
+enum reason wg_outward_packet(struct worker *worker, struct wg_port *port, struct packet *packet);
+
+/* Seal and send all that is queued. Without a session it is kept for a while. */
+void wg_outward_flush(struct worker *worker, struct wg_port *port);
+
+/* Look whether packets that were kept can be sent, or must be dropped. */
+void wg_outward_retry(struct worker *worker, struct wg_port *port);
+
+/* Whether the destination of a packet is one of the tunnel's peers. */
+bool wg_outward_is_peers(const struct wg_port *port, const struct packet *packet);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * A worker's side of a tunnel: its sockets, buffers, and packets that wait for a session.
+ *
+ * Threads: owned by one worker.
+ */
+#ifndef SLUICE_DATAPLANE_WIREGUARD_PORT_H
+#define SLUICE_DATAPLANE_WIREGUARD_PORT_H
+
+#include "dataplane/wireguard/merge.h"
+#include "dataplane/wireguard/stage.h"
+#include "dataplane/wireguard/tunnel.h"
+#include "dataplane/worker.h"
+
+enum {
+	WG_ARENA = 512 * 1024, /* what one call sends, at most */
+	/* Not a power of two: small messages would all meet in the same lines of the caches. */
+	WG_SLOT = UDP_MESSAGE_ROOM + 4096 + 64,
+};
+
+/* A packet on its way out, until the burst ends. */
+struct wg_outgoing {
+	struct packet *packet;
+	struct wg_peer *peer; /* NULL: it has been seen to */
+};
+
+struct wg_port {
+	struct wg_tunnel *tunnel;
+	struct wg_device *device;
+	struct udp_queue *queue;
+	struct wg_aead *aead;
+	unsigned egress;
+	unsigned worker;
+	unsigned workers;
+
+	/* Out. */
+	struct wg_outgoing outgoing[BURST_MAX];
+	unsigned outgoing_count;
+	struct udp_message messages[UDP_BURST_MAX]; /* sealed; data is in the arena */
+	struct wg_peer *peers[UDP_BURST_MAX];       /* whose they are */
+	unsigned message_count;
+	unsigned segments; /* of the last message */
+	bool closed;       /* it takes no more */
+	uint8_t *arena;    /* WG_ARENA bytes */
+	uint32_t used;     /* of it */
+	struct wg_stage *stage;
+	uint64_t retried_ms;
+	struct buf retry; /* a packet out of the stage */
+
+	/* In. */
+	struct udp_message received[UDP_BURST_MAX]; /* data is in slots of WG_SLOT bytes */
+	unsigned received_count;
+	unsigned at;       /* the message in hand ... */
+	uint32_t at_bytes; /* ... and the datagram */
+	uint8_t *slots;
+	struct wg_merge merge;
+	struct buf flat[BURST_MAX]; /* what is merged, in one piece, for a gateway */
+	uint8_t *flat_data;         /* BURST_MAX * BUF_SIZE bytes, touched as needed */
+};
+
+struct wg_port_options {
+	struct wg_tunnel *tunnel;
+	unsigned egress;
+	unsigned worker;
+	unsigned workers;
+	bool udp; /* the TUN takes super-packets of UDP */
+};
+
+/*
+ * Make a worker's side.
+ *
+ * out:    the caller's, until wg_port_destroy
+ * Errors: -ENOMEM, -ENOTSUP
+ */
+int wg_port_create(const struct wg_port_options *options, struct wg_port **out);
+void wg_port_destroy(struct wg_port *port); /* NULL does nothing */
+
+/* The worker is about to sleep: no key may lie about. */
+void wg_port_rest(struct wg_port *port);
+
+/* The device's clock, to the millisecond: that of the worker's turn. */
+static inline uint64_t wg_port_now_ns(const struct worker *worker)
+{
+	return worker->now_ms * 1000000;
+}
+
+#endif

@@ -1,0 +1,236 @@
+"""sluice-wg on the wire and by the standard tools, with itself and with wireguard-go."""
+
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+import harness
+import wireguard
+from wireguard import SLUICE_WG, Key, Tunnel, ping, wg
+
+GO = shutil.which("wireguard-go") or "wireguard-go"
+INNER4, INNER6 = ("10.200.0.1", "10.200.0.2"), ("fd00:200::1", "fd00:200::2")
+OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+
+pytestmark = pytest.mark.skipif(not harness.have_tun(), reason="may not make TUN devices")
+
+
+def at(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@pytest.fixture
+def ends(net):
+    """Two namespaces with a cable between them."""
+    a, b = net.namespace("a"), net.namespace("b")
+    net.veth(a, "eth0", b, "eth0")
+    a.address("eth0", OUTER[4][0] + "/24", OUTER[6][0] + "/64")
+    b.address("eth0", OUTER[4][1] + "/24", OUTER[6][1] + "/64")
+    return a, b
+
+
+def connect(ends, programs=(SLUICE_WG, SLUICE_WG), outer=4, psk=None):
+    """A tunnel between them; a knows where b is, and b learns where a is."""
+    tunnels = [Tunnel(ns, INNER4[i] + "/24", INNER6[i] + "/64", program=programs[i])
+               for i, ns in enumerate(ends)]
+    for i, t in enumerate(tunnels):
+        t.set("listen-port", 5000 + i)
+        endpoint = at(OUTER[outer][1], 5001) if i == 0 else None
+        t.peer(tunnels[1 - i], f"{INNER4[1 - i]}/32,{INNER6[1 - i]}/128", endpoint, psk)
+    return tunnels
+
+
+@pytest.mark.parametrize("programs, outer, psk", [
+    ((SLUICE_WG, SLUICE_WG), 4, False), ((SLUICE_WG, GO), 6, True), ((GO, SLUICE_WG), 4, True),
+], ids=["itself", "to-go-over-6-with-psk", "from-go-with-psk"])
+def test_traffic(ends, programs, outer, psk):
+    a, b = connect(ends, programs, outer, Key().private if psk else None)
+    assert ping(ends[0], INNER4[1]) == 1
+    assert ping(ends[0], INNER6[1], 3, 1300) == 3
+    for inner in (INNER4, INNER6):
+        blob = os.urandom(400_000)
+        assert exchange(ends, inner, blob) == blob
+    sent, received = (int(n) for n in a.show("transfer").split()[1:])
+    assert sent > 800_000 and received > 800_000
+    assert abs(int(a.show("latest-handshakes").split()[1]) - time.time()) < 20
+    assert at(OUTER[outer][0], 5000) in b.show("endpoints")
+
+
+def exchange(ends, inner, blob):
+    """Send a blob from a to b and back over TCP."""
+    family = socket.AF_INET6 if ":" in inner[0] else socket.AF_INET
+    server = ends[1].python(socket.create_server, (inner[1], 7000), family=family)
+    client = ends[0].python(socket.create_connection, (inner[1], 7000), timeout=5)
+    with server, client:
+        peer, _ = server.accept()
+        with peer:
+            peer.settimeout(5)
+            there = pump(client, peer, blob)
+            return pump(peer, client, there)
+
+
+def pump(source, sink, blob):
+    got = bytearray()
+    sent = 0
+    source.settimeout(0.2)
+    deadline = time.monotonic() + 10
+    while len(got) < len(blob):
+        assert time.monotonic() < deadline, f"{len(got)} of {len(blob)} bytes came"
+        if sent < len(blob):
+            sent += source.send(blob[sent:sent + 65536])
+        got += sink.recv(1 << 20)
+    source.settimeout(5)
+    return bytes(got)
+
+
+def test_no_peer_and_no_endpoint_are_answered(ends):
+    """D8: whoever sends into a tunnel that leads nowhere is told."""
+    a = Tunnel(ends[0], INNER4[0] + "/24")
+    a.set("peer", Key().public, "allowed-ips", "10.200.0.9/32")
+    for address in ("10.200.0.9", "10.200.0.77"):
+        done = ends[0].run(["ping", "-n", "-c", "1", "-W", "2", address], check=False)
+        assert re.search("Unreachable|Destination Host", done.stdout), done.stdout
+
+
+def test_roaming_and_restart(ends):
+    a, b = connect(ends)
+    assert ping(ends[0], INNER4[1]) == 1
+    a.set("listen-port", 6000)  # a speaks from another port: b follows
+    assert ping(ends[0], INNER4[1], 2) == 2
+    assert at(OUTER[4][0], 6000) in b.show("endpoints")
+    assert ping(ends[1], INNER4[0]) == 1
+    ends[0].sysctl("net.ipv4.conf.eth0.promote_secondaries", 1)
+    ends[0].run("ip addr add 192.0.2.77/24 dev eth0")
+    ends[0].run(f"ip addr del {OUTER[4][0]}/24 dev eth0")  # the source that was pinned is gone
+    assert ping(ends[0], INNER4[1], 3) >= 2
+    a.set("peer", b.key.public, "endpoint", at(OUTER[6][1], 5001))  # the other family
+    assert ping(ends[0], INNER4[1], 2) == 2
+    assert at(OUTER[6][0], 6000) in b.show("endpoints")
+
+
+def test_configuration_comes_back_as_it_went(net):
+    """wg setconf, showconf, syncconf, addconf; limits of addresses and peers (netns.sh)."""
+    ns = net.namespace("a")
+    t = Tunnel(ns)
+    peers = [Key() for _ in range(3)]
+    psk = Key().private
+    conf = f"[Interface]\nListenPort = 5000\nFwMark = 0x1234\nPrivateKey = {t.key.private}\n"
+    conf += (f"\n[Peer]\nPublicKey = {peers[0].public}\nPresharedKey = {psk}\n"
+             "AllowedIPs = 10.0.0.0/8, fd00::/8\nEndpoint = 192.0.2.9:51820\n"
+             "PersistentKeepalive = 25\n"
+             f"\n[Peer]\nPublicKey = {peers[1].public}\nAllowedIPs = 10.1.0.0/16\n"
+             "Endpoint = [2001:db8::9]:51820\n")
+    path = net.path("wg.conf")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(conf)
+    wg("setconf", t.name, path)
+    shown = wg("showconf", t.name)
+    assert shown.strip() == conf.strip()
+    wg("syncconf", t.name, path)
+    assert wg("showconf", t.name) == shown
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"[Peer]\nPublicKey = {peers[2].public}\nAllowedIPs = 10.1.0.0/16\n")
+    wg("addconf", t.name, path)  # the address moves to the third peer
+    allowed = dict(line.split("\t") for line in t.show("allowed-ips").splitlines())
+    assert allowed[peers[1].public] == "(none)"
+    assert allowed[peers[2].public] == "10.1.0.0/16"
+    t.set("peer", peers[2].public, "remove", "peer", peers[1].public, "remove")
+    assert t.show("peers") == peers[0].public
+    t.set("peer", t.key.public, "allowed-ips", "10.9.0.0/16")  # itself: ignored
+    assert t.show("peers") == peers[0].public
+    assert t.show("fwmark") == "0x1234"
+    t.set("fwmark", "0")
+    assert t.show("fwmark") == "off"
+    many = ",".join(f"10.{i}.{j}.0/24,fd00:{i:x}:{j:x}::/48"
+                    for i in range(255) for j in range(256))
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"[Peer]\nPublicKey = {peers[0].public}\nAllowedIPs = {many}\n")
+    wg("setconf", t.name, path)
+    assert len(t.show("allowed-ips").split()) == 1 + 2 * 255 * 256
+    t.set("peer", peers[0].public, "allowed-ips", "")
+    assert t.show("allowed-ips").split()[1] == "(none)"
+
+
+def uapi(name, *parts):
+    """What the socket answers to a request that comes in these parts."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(f"{wireguard.RUN_DIR}/{name}.sock")
+        s.settimeout(5)
+        for part in parts:
+            s.sendall(part.encode())
+            time.sleep(0.001)
+        got = b""
+        while not got.endswith(b"\n\n"):
+            more = s.recv(1 << 20)
+            if not more:
+                break
+            got += more
+        return got.decode()
+
+
+def test_a_set_applies_whole_or_not_at_all(net):
+    t = Tunnel(net.namespace("a"))
+    good = "set=1\nlisten_port=7777\nfwmark=5\n"
+    assert uapi(t.name, good + "frob=1\n\n") == "errno=-22\n\n"
+    assert t.show("listen-port") != "7777" and t.show("fwmark") == "off"
+    assert uapi(t.name, *(good + "\n")) == "errno=0\n\n"  # byte by byte
+    assert t.show("listen-port") == "7777" and t.show("fwmark") == "0x5"
+    assert uapi(t.name, "frob=1\n") == ""
+    assert uapi(t.name, "get=1\n\nget=1\n\n").count("listen_port=7777\n") in (1, 2)
+    taken = Tunnel(net.namespaces[0])
+    before = taken.show("listen-port")
+    assert uapi(taken.name, "set=1\nfwmark=9\nlisten_port=7777\n\n") == "errno=-98\n\n"
+    assert taken.show("fwmark") == "off" and taken.show("listen-port") == before
+
+
+def test_life(net):
+    """A start in the background, a socket that is removed, an interface that goes."""
+    ns = net.namespace("a")
+    for end in ("socket", "interface"):
+        name = wireguard.new_name()
+        path = f"{wireguard.RUN_DIR}/{name}.sock"
+        ns.run([SLUICE_WG, name])
+        try:
+            assert wg("show", name).startswith("interface")  # at once
+            mode = os.stat(path)
+            assert stat.S_ISSOCK(mode.st_mode) and stat.S_IMODE(mode.st_mode) == 0o600
+            assert "mtu 1420" in ns.run(f"ip link show {name}").stdout
+            again = ns.run([SLUICE_WG, name], check=False)
+            assert again.returncode != 0 and "busy" in again.stderr.lower(), again.stderr
+        finally:
+            if end == "socket":
+                os.unlink(path)
+            else:
+                ns.run(f"ip link del {name}")
+        deadline = time.monotonic() + 5
+        while os.path.exists(path) or ns.run(f"ip link show {name}", check=False).returncode == 0:
+            assert time.monotonic() < deadline, f"it lives on after its {end} went"
+            time.sleep(0.02)
+
+
+def test_wrong_arguments():
+    for words in ([], ["-x"], ["a", "b"], ["0123456789abcdef"]):
+        done = subprocess.run([SLUICE_WG, *words], capture_output=True, text=True, check=False,
+                              timeout=5)
+        assert done.returncode != 0 and "usage" in done.stderr
+
+
+def test_the_interface_moves_and_its_mtu_follows(net, ends):
+    """The tunnel's device in a namespace of its own; its sockets stay."""
+    a, b = connect(ends)
+    inside = net.namespace("inside")
+    ends[0].run(f"ip link set {a.name} netns {inside.path}")
+    inside.address(a.name, INNER4[0] + "/24")
+    assert ping(inside, INNER4[1], 2) == 2
+    for ns, t in ((inside, a), (ends[1], b)):
+        ns.run(f"ip link set {t.name} mtu 8000")
+    time.sleep(0.1)
+    assert ping(inside, INNER4[1], 2, 7900) == 2
+    assert a.stop() == 0
+    assert not os.path.exists(a.socket)

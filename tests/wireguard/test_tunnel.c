@@ -1,0 +1,378 @@
+/* Packets from one dataplane's TUN to another's, through a tunnel between them. */
+#include "dataplane/wireguard/tunnel.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/packet.h"
+#include "tests/wireguard/tunnels.h"
+#include "tun/tun_mem.h"
+#include "tun/udp_mem.h"
+
+TestSuite(wireguard_tunnel, .timeout = 60);
+
+enum {
+	ROUNDS = 600,
+};
+
+static const uint8_t versions[] = {4, 6};
+
+/* Take all that came out, and compare its segments with those of what went in, in order. */
+static void compare_all(struct tunnels *t, unsigned end, const struct buf *want, unsigned round)
+{
+	uint8_t *memory = malloc(2 * (size_t)BUF_SIZE);
+	struct buf a = {.data = memory}, b = {.data = memory + BUF_SIZE};
+	unsigned k = 0;
+
+	cr_assert(memory);
+	while (tunnels_take(t, end)) {
+		for (unsigned i = 0; packets_segment(&t->out, i, &a); i++, k++) {
+			cr_assert(packets_segment(want, k, &b), "round %u: too many", round);
+			cr_assert_eq(a.len, b.len, "round %u, segment %u: %u bytes, want %u", round,
+				     k, a.len, b.len);
+			for (uint32_t at = 0; at < a.len; at++)
+				cr_assert_eq(a.data[at], b.data[at],
+					     "round %u, segment %u, byte %u: %02x, want %02x",
+					     round, k, at, a.data[at], b.data[at]);
+		}
+	}
+	cr_assert_not(packets_segment(want, k, &b), "round %u: %u segments came", round, k);
+	free(memory);
+}
+
+Test(wireguard_tunnel, a_super_packet_comes_out_as_one)
+{
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	for (unsigned i = 0; i < 8; i++) {
+		struct packets_spec spec =
+			tunnels_spec(versions[i % 2], i < 4 ? PROTO_TCP : PROTO_UDP, i / 2 % 2);
+		struct packet packet;
+
+		spec.needs_csum = true;
+		spec.gso_size = 1300;
+		spec.payload = 45 * 1300;
+		spec.id = 0xfff0;
+		t.looked = t.messages = 0;
+		tunnels_send(&t, i / 2 % 2, &spec);
+		cr_assert_geq(t.looked, 45);
+		if (i == 1)
+			cr_assert_eq(t.messages, 1, "%u messages", t.messages);
+		cr_assert(tunnels_take(&t, 1 - i / 2 % 2), "case %u", i);
+		cr_assert_eq(packet_parse(&t.out, &packet), REASON_NONE);
+		cr_assert_eq(packet_segments(&packet), 45, "case %u: %u segments", i,
+			     packet_segments(&packet));
+		cr_assert_eq(t.out.len, t.in.len);
+		cr_assert_eq(memcmp(t.out.data, t.in.data, t.in.len), 0, "case %u", i);
+		cr_assert_eq(memcmp(&t.out.offload, &t.in.offload, sizeof(t.in.offload)), 0);
+		cr_assert_not(tunnels_take(&t, 1 - i / 2 % 2));
+	}
+	tunnels_close(&t);
+}
+
+Test(wireguard_tunnel, any_packet_comes_out_as_it_went_in)
+{
+	uint64_t seed = 20251107;
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){.queues = 2});
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct packets_spec spec, ends;
+		unsigned end = round % 2;
+
+		packets_random(&seed, &spec);
+		ends = tunnels_spec(spec.version, spec.proto, end);
+		memcpy(spec.src, ends.src, sizeof(spec.src));
+		memcpy(spec.dst, ends.dst, sizeof(spec.dst));
+		if (spec.payload > 60000)
+			spec.payload = 60000;
+		tunnels_send(&t, end, &spec);
+		compare_all(&t, 1 - end, &t.in, round);
+	}
+	for (unsigned end = 0; end < 2; end++)
+		for (unsigned r = REASON_NONE + 1; r < REASON_COUNT; r++)
+			cr_assert_eq(tunnels_drops(&t, end, r), 0, "%s", reason_name(r));
+	tunnels_close(&t);
+}
+
+static unsigned lose_all(struct tunnels *t, unsigned to, struct udp_message *m)
+{
+	(void)t;
+	(void)to;
+	(void)m;
+	return 0;
+}
+
+Test(wireguard_tunnel, packets_wait_for_the_session_in_order)
+{
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	t.look = lose_all;
+	for (unsigned i = 0; i < 140; i++) {
+		struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+
+		spec.src_port = (uint16_t)i;
+		tunnels_queue(&t, 0, &spec);
+	}
+	tunnels_turn(&t);
+	cr_assert_eq(tunnels_drops(&t, 0, REASON_NO_SESSION), 12);
+	t.look = NULL;
+	t.now_ms += 6000;
+	tunnels_turn(&t);
+	for (unsigned i = 12; i < 140; i++) {
+		struct packet packet;
+
+		cr_assert(tunnels_take(&t, 1), "packet %u", i);
+		cr_assert_eq(packet_parse(&t.out, &packet), REASON_NONE);
+		cr_assert_eq(packet.key.src_port, i, "%u, want %u", packet.key.src_port, i);
+	}
+	tunnels_close(&t);
+}
+
+Test(wireguard_tunnel, packets_that_wait_are_dropped_when_the_peer_is_silent)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	t.look = lose_all;
+	for (unsigned i = 0; i < 5; i++)
+		tunnels_queue(&t, 0, &spec);
+	for (unsigned i = 0; i < 200; i++) {
+		tunnels_turn(&t);
+		t.now_ms += 1000;
+	}
+	cr_assert_eq(tunnels_drops(&t, 0, REASON_NO_SESSION), 5);
+	t.look = NULL;
+	tunnels_send(&t, 0, &spec);
+	cr_assert(tunnels_take(&t, 1), "new packets begin anew");
+	cr_assert_not(tunnels_take(&t, 1));
+	tunnels_close(&t);
+}
+
+/* D8: of what goes nowhere its sender hears. */
+Test(wireguard_tunnel, what_goes_nowhere_is_answered)
+{
+	static const uint8_t types[] = {3, 1}, codes[] = {1, 3};
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){.no_endpoint = true});
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned end =
+			i /
+			2; /* that of end 0 has no endpoint, that of end 1 not these addresses */
+		struct packets_spec spec = tunnels_spec(versions[i % 2], PROTO_TCP, end);
+		const uint8_t *icmp;
+
+		spec.dst[2] = end == 1 ? 77 : spec.dst[2];
+		tunnels_send(&t, end, &spec);
+		cr_assert(tunnels_take(&t, end), "case %u", i);
+		icmp = t.out.data + (versions[i % 2] == 4 ? 20 : 40);
+		cr_assert_eq(icmp[0], types[i % 2], "case %u: type %u", i, icmp[0]);
+		cr_assert_eq(icmp[1], codes[i % 2], "case %u: code %u", i, icmp[1]);
+		cr_assert_eq(tunnels_drops(&t, end, end ? REASON_NO_PEER : REASON_NO_ENDPOINT),
+			     i % 2 + 1);
+		cr_assert_not(tunnels_take(&t, 1 - end));
+	}
+	cr_assert_eq(t.looked, 0);
+	tunnels_close(&t);
+}
+
+/* D6 */
+Test(wireguard_tunnel, a_source_that_is_not_the_peers_is_dropped)
+{
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	for (unsigned i = 0; i < 2; i++) {
+		struct packets_spec spec = tunnels_spec(versions[i], PROTO_TCP, 0);
+
+		spec.src[3] ^= 0x40;
+		tunnels_send(&t, 0, &spec);
+		cr_assert_not(tunnels_take(&t, 1));
+		cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_ALLOWED), i + 1);
+	}
+	tunnels_close(&t);
+}
+
+struct look {
+	uint8_t tos;          /* of the last message of data */
+	uint8_t set_tos;      /* what it becomes; 0xff: it stays */
+	uint32_t sizes[4096]; /* how many datagrams of a size there were */
+	unsigned times;
+	int flip; /* byte, from the end of each datagram; -1: none */
+};
+
+static unsigned look_on(struct tunnels *t, unsigned to, struct udp_message *m)
+{
+	struct look *look = t->context;
+
+	(void)to;
+	if (m->data[0] != UDP_TYPE_SESSION)
+		return 1;
+	look->tos = m->tos;
+	if (look->set_tos != 0xff)
+		m->tos = look->set_tos;
+	for (uint32_t at = 0; at < m->len; at += m->segment) {
+		uint32_t left = m->len - at;
+		uint32_t size = left < m->segment ? left : m->segment;
+
+		if (size < 4096)
+			look->sizes[size]++;
+		if (look->flip >= 0)
+			m->data[at + size - 1 - (uint32_t)look->flip] ^= 4;
+	}
+	return look->times;
+}
+
+static void open_look(struct tunnels *t, struct look *look, const struct tunnels_options *options)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+
+	memset(look, 0, sizeof(*look));
+	look->set_tos = 0xff;
+	look->times = 1;
+	look->flip = -1;
+	tunnels_open(t, options);
+	tunnels_send(t, 0, &spec);
+	cr_assert(tunnels_take(t, 1));
+	t->look = look_on;
+	t->context = look;
+}
+
+Test(wireguard_tunnel, padding_ends_at_the_mtu)
+{
+	static const struct {
+		unsigned payload; /* behind 28 bytes */
+		uint32_t size;
+	} cases[] = {{0, 64},      {4, 64},      {5, 80},      {20, 80},    {1380, 1440},
+		     {1381, 1452}, {1392, 1452}, {1393, 1468}, {1398, 1468}};
+	struct look look;
+	struct tunnels t;
+
+	open_look(&t, &look, &(struct tunnels_options){0});
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+
+		spec.payload = cases[i].payload;
+		memset(look.sizes, 0, sizeof(look.sizes));
+		tunnels_send(&t, 0, &spec);
+		for (uint32_t size = 33; size < 4096; size++)
+			cr_expect_eq(look.sizes[size], size == cases[i].size,
+				     "%u bytes: %u datagrams of %u, want %u", cases[i].payload + 28,
+				     look.sizes[size], size, cases[i].size);
+		compare_all(&t, 1, &t.in, i);
+	}
+	tunnels_close(&t);
+}
+
+/* D9: RFC 6040, figures 3 and 4. */
+Test(wireguard_tunnel, congestion_marks_go_in_and_out)
+{
+	enum { DROP = 4 };
+	static const uint8_t want[4][4] = {/* outer: none, 1, 0, congested */
+					   {0, 0, 0, DROP},
+					   {1, 1, 1, 3},
+					   {2, 1, 2, 3},
+					   {3, 3, 3, 3}};
+	struct look look;
+	struct tunnels t;
+
+	open_look(&t, &look, &(struct tunnels_options){0});
+	for (unsigned i = 0; i < 32; i++) {
+		unsigned inner = i / 4 % 4, outer = i % 4;
+		struct packets_spec spec = tunnels_spec(versions[i / 16], PROTO_UDP, 0);
+		uint8_t got;
+
+		packets_build(&spec, &t.in);
+		t.in.data[1] |= (uint8_t)(i / 16 ? inner << 4 : 0xb8 | inner);
+		packets_fix_ip(&t.in);
+		cr_assert_eq(tun_mem_inject(t.ends[0].tun, 0, t.in.data, t.in.len, NULL), 0);
+		look.set_tos = (uint8_t)(0xb8 | outer);
+		tunnels_turn(&t);
+		cr_expect_eq(look.tos, inner, "outside %02x, inside %u", look.tos, inner);
+		if (!tunnels_take(&t, 1)) {
+			cr_expect_eq(want[inner][outer], DROP, "%u in %u is gone", inner, outer);
+			continue;
+		}
+		got = (i / 16 ? t.out.data[1] >> 4 : t.out.data[1]) & 3;
+		cr_expect_eq(got, want[inner][outer], "%u in %u: %u", inner, outer, got);
+		cr_expect_eq(i / 16 ? 0 : t.out.data[1] >> 2, i / 16 ? 0 : 0x2e, "DSCP");
+	}
+	cr_expect_eq(tunnels_drops(&t, 1, REASON_CONGESTED), 2);
+	tunnels_close(&t);
+}
+
+Test(wireguard_tunnel, what_comes_twice_or_changed_is_dropped)
+{
+	struct packets_spec spec = tunnels_spec(6, PROTO_TCP, 0);
+	struct look look;
+	struct tunnels t;
+
+	open_look(&t, &look, &(struct tunnels_options){0});
+	spec.needs_csum = true;
+	spec.gso_size = 1000;
+	spec.payload = 5000;
+	look.times = 2;
+	tunnels_send(&t, 0, &spec);
+	compare_all(&t, 1, &t.in, 0);
+	cr_assert_eq(tunnels_drops(&t, 1, REASON_REPLAYED), 5);
+	look.times = 1;
+	for (look.flip = 0; look.flip < 40; look.flip += 8) {
+		tunnels_send(&t, 0, &spec);
+		cr_assert_not(tunnels_take(&t, 1), "byte %d", look.flip);
+	}
+	cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_AUTHENTIC), 25);
+	tunnels_close(&t);
+}
+
+/* Verdicts are taken, flows are made; replies go back. */
+Test(wireguard_tunnel, an_egress_among_others_takes_its_packets)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_TCP, 1);
+	struct tunnels t;
+	struct packet packet;
+
+	tunnels_open(&t, &(struct tunnels_options){.split = true});
+	spec.tcp_flags = TCP_SYN;
+	tunnels_send(&t, 1, &spec);
+	cr_assert(tunnels_take(&t, 0));
+	cr_assert_eq(packet_parse(&t.out, &packet), REASON_NONE);
+	cr_assert_eq(t.out.data[8], 63, "one hop, as with any egress");
+	spec = tunnels_spec(4, PROTO_TCP, 0);
+	tunnels_send(&t, 0, &spec);
+	compare_all(&t, 1, &t.in, 0);
+	/* Too long, and not to be cut: the sender is told the MTU. */
+	spec = tunnels_spec(6, PROTO_UDP, 1);
+	spec.payload = TUNNELS_MTU;
+	tunnels_send(&t, 1, &spec);
+	cr_assert(tunnels_take(&t, 1));
+	cr_assert_eq(t.out.data[40], 2);
+	cr_assert_eq(t.out.data[46] << 8 | t.out.data[47], TUNNELS_MTU);
+	tunnels_close(&t);
+}
+
+/* What enters from a peer takes verdicts, and here they all say: out again, to that peer. */
+Test(wireguard_tunnel, a_gateway_decides_what_comes_from_its_peers)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_TCP, 0);
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){.split = true, .gateway = true});
+	spec.needs_csum = true;
+	spec.gso_size = 1000;
+	spec.payload = 5000;
+	memcpy(spec.dst, spec.src, 4); /* itself: the gateway's only peer */
+	tunnels_send(&t, 0, &spec);
+	cr_assert_not(tunnels_take(&t, 1));
+	cr_assert(tunnels_take(&t, 0));
+	cr_assert_eq(t.out.len, t.in.len);
+	cr_assert_eq(t.out.data[8], 63);
+	spec = tunnels_spec(4, PROTO_TCP, 0); /* nobody's: the table sends it by the tunnel */
+	tunnels_send(&t, 0, &spec);
+	cr_assert_eq(tunnels_drops(&t, 1, REASON_NO_PEER), 1);
+	tunnels_close(&t);
+}
