@@ -4,6 +4,7 @@
  * written to wakes it; that orders nothing else here.
  */
 #include "tests/model/interleave.h"
+#include "tests/model/ring_start.h"
 
 #include "dataplane/inbox.h"
 
@@ -116,9 +117,7 @@ static void set_up(void *context)
 	s->asleep = s->pipe = s->got = s->woken = 0;
 	if (ring_init(s->ring, RING_SLOTS, RING_MULTI, RING_SINGLE) < 0)
 		abort();
-	s->ring->in.lead = ring_word(START, START);
-	s->ring->in.tail = s->ring->out.tail = START;
-	s->ring->in.seen = s->ring->out.seen = START;
+	ring_start_at(s->ring, START);
 }
 
 static const char *check(void *context)
