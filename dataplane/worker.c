@@ -329,9 +329,13 @@ static enum reason pass(struct worker *w, const struct links *links, struct pack
 }
 
 /* Later fragments follow this first one; those that were held for it go on. False: it overlaps. */
-static bool lead(struct worker *w, const struct packet *p, const struct fragment_aim *aim)
+static bool lead(struct worker *w, const struct table *table, const struct packet *p,
+		 uint16_t egress)
 {
-	if (!fragment_note(&w->gather_out.fragments, p, aim, w->now_ms))
+	const struct fragment_aim aim = {
+		.worker = (uint16_t)w->index, .egress = egress, .generation = table->generation};
+
+	if (!fragment_note(&w->gather_out.fragments, p, &aim, w->now_ms))
 		return false;
 	gather_release(w, &w->gather_out, p, w->index);
 	return true;
@@ -345,7 +349,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		       struct item *it, struct flow **flow)
 {
 	struct packet *p = &it->packet;
-	struct fragment_aim aim = {.worker = (uint16_t)w->index, .generation = table->generation};
+	struct fragment_aim aim;
 	struct flow *f;
 	uint16_t egress = 0;
 
@@ -355,10 +359,11 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		return 0;
 	switch (p->kind) {
 	case PACKET_FRAGMENT:
-		if (!fragment_follow(&w->gather_out.fragments, p, w->now_ms, &aim) ||
-		    aim.generation != table->generation)
-			it->reason = REASON_FRAGMENT;
-		return aim.egress;
+		if (fragment_follow(&w->gather_out.fragments, p, w->now_ms, &aim) &&
+		    aim.generation == table->generation)
+			return aim.egress;
+		it->reason = REASON_FRAGMENT;
+		return 0;
 	case PACKET_ICMP_ERROR:
 		f = worker_flow_of_error(w, p);
 		if (f && moves(w, table, links, f))
@@ -402,8 +407,7 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		f = admit(w, table, links, it);
 	if (!f)
 		return 0;
-	aim.egress = f->egress;
-	if (p->first_fragment && !lead(w, p, &aim)) {
+	if (p->first_fragment && !lead(w, table, p, f->egress)) {
 		it->reason = REASON_FRAGMENT;
 		return 0;
 	}
