@@ -107,7 +107,7 @@ static int add_nat(struct dataplane *d, struct worker *w, unsigned egress,
 	const struct egress_options *o = &d->egresses[egress];
 	struct worker_egress *e = &w->egress[egress];
 	unsigned slice = slice_size(o, d->worker_count);
-	uint64_t seed;
+	uint64_t seed = 0;
 	int rc = random_seed(&seed);
 
 	if (rc < 0)
