@@ -37,16 +37,25 @@ struct worker_egress {
 	bool ethernet;
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
+	unsigned out_packets; /* that they are on the wire; counted when they are sent */
+	uint64_t out_bytes;
 };
 
 /* One packet of the burst in hand. */
 struct item {
 	struct packet packet;
 	uint64_t hash;
-	uint16_t verdict; /* valid if decided */
-	bool cached;      /* its flow was there, with the current generation */
+	struct flow *flow;  /* found before any flow of the burst came or went; then settled */
+	struct flow *giver; /* of a port, chosen for one that will be made; or NULL */
+	uint16_t verdict;   /* valid if decided */
 	bool decided;
 	enum reason reason;
+	unsigned segments; /* that it is on the wire */
+	/* What was settled, if no reason speaks against it. */
+	bool hit;            /* the route cache answered */
+	bool hairpin;        /* its flow comes back in */
+	uint16_t egress;     /* by which it goes */
+	uint16_t outer_port; /* of its flow; 0: none */
 };
 
 /* Pieces of what was too long for an egress, until they are sent. */
