@@ -28,6 +28,25 @@
 #include "dataplane/owner.h"
 #include "dataplane/rewrite.h"
 
+/* From here on, if this turn is timed. */
+static void stage_begin(struct worker *w)
+{
+	if (w->stage_ns)
+		w->stage_ns = chores_now_ns();
+}
+
+/* The stage in hand is over and the next begins. */
+static void stage_end(struct worker *w, enum worker_stage stage)
+{
+	uint64_t now;
+
+	if (!w->stage_ns)
+		return;
+	now = chores_now_ns();
+	worker_count(&w->counters.stage_ns[stage], (now - w->stage_ns) * STAGE_TURNS);
+	w->stage_ns = now;
+}
+
 /* ---- Decide ---- */
 
 /* Destinations that no egress may carry, and sources that no answer could reach. */
@@ -418,7 +437,9 @@ static void send_burst(struct worker *w, const struct table *table, const struct
 	decide_burst(w, table, n);
 	admit_prepare(w, table, links, n);
 	settle_burst(w, table, links, n);
+	stage_end(w, STAGE_DECIDE);
 	emit_burst(w, table, links, n);
+	stage_end(w, STAGE_EMIT);
 }
 
 /* ---- Out: from the TUN ---- */
@@ -447,10 +468,13 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 	int error = 0;
 	unsigned n;
 
+	stage_begin(w);
 	n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
 	if (n == 0)
-		return 0;
+		return 0; /* what a look costs is no stage */
+	stage_end(w, STAGE_RECEIVE);
 	parse_burst(w, links, n);
+	stage_end(w, STAGE_PARSE);
 	send_burst(w, table, links, n);
 	return n;
 }
@@ -491,6 +515,7 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 	int error = 0;
 	unsigned n;
 
+	stage_begin(w);
 	n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
 	if (n == 0)
 		return 0;
@@ -507,6 +532,7 @@ static unsigned serve_egress(struct worker *w, const struct table *table, const 
 			worker_drop(w, it->reason, it->segments);
 	}
 	flush(w);
+	stage_end(w, STAGE_RETURN);
 	return n;
 }
 
@@ -534,6 +560,7 @@ static unsigned serve_inbox(struct worker *w, const struct table *table, const s
 	struct message *got[BURST_MAX];
 	unsigned n = inbox_take(&w->inbox, got, BURST_MAX), out = 0;
 
+	stage_begin(w);
 	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
 		struct message *m = got[i]; // NOLINT(clang-analyzer-core.uninitialized.Assign)
@@ -570,6 +597,8 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	unsigned n;
 
 	w->now_ms = now_ms;
+	w->turns++;
+	w->stage_ns = w->turns % STAGE_TURNS == 0;
 	n = serve_tun(w, table, links);
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].nat)

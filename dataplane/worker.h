@@ -19,7 +19,8 @@ enum {
 	BURST_MAX = 64,
 	BURST_BYTES_MAX = 256 * 1024, /* what fits a second-level cache beside the rest */
 	REPLY_SIZE_MAX = 2048,
-	WISHES_MAX = 64, /* power of two */
+	WISHES_MAX = 64,  /* power of two */
+	STAGE_TURNS = 17, /* one of so many is timed; prime, so as not to keep step with traffic */
 };
 
 _Static_assert((int)BURST_MAX <= (int)LPM_BURST_MAX, "a burst of packets is a burst of look-ups");
@@ -103,6 +104,8 @@ struct worker {
 	int wish_fd; /* the dataplane's pipe: tells it that there are wishes */
 	uint64_t now_ms;
 	uint64_t swept_ms;
+	uint32_t turns;
+	uint64_t stage_ns;     /* when the stage in hand began; 0: this turn is not timed */
 	uint64_t spin_ns;      /* how long to look again before sleeping; adapts */
 	uint64_t reply_tokens; /* answers that may still be given this tick */
 	uint64_t reply_ms;
