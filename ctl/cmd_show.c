@@ -80,6 +80,7 @@ static const struct reply_column queue_columns[] = {
 	{"handed_over", "HANDED OVER", REPLY_PLAIN, true},
 	{"taken_over", "TAKEN OVER", REPLY_PLAIN, true},
 	{"inbox_full", "INBOX FULL", REPLY_PLAIN, true},
+	{"stages", "TIME", REPLY_PLAIN, true},
 };
 
 static const struct reply_column flow_columns[] = {

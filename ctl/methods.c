@@ -200,6 +200,33 @@ static json_t *json_lists(const struct daemon *d)
 	return array;
 }
 
+static json_t *json_stages(const struct worker_counters *c)
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		set_count(o, dataplane_stage_name(i), c->stage_ns[i]);
+	return o;
+}
+
+/* Of the time with packets in hand: "receive 31 %, parse 4 %..."; null before there is any. */
+static json_t *json_stage_shares(const struct worker_counters *c)
+{
+	char text[128];
+	uint64_t all = 0;
+	int used = 0;
+
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		all += c->stage_ns[i];
+	if (all == 0)
+		return json_null();
+	for (unsigned i = 0; i < STAGE_COUNT && used < (int)sizeof(text); i++)
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%s %.0f%%",
+				 i ? " " : "", dataplane_stage_name(i),
+				 100.0 * (double)c->stage_ns[i] / (double)all);
+	return json_string(text);
+}
+
 static json_t *json_queue(const struct daemon *d, unsigned index)
 {
 	struct worker_counters c;
@@ -218,6 +245,8 @@ static json_t *json_queue(const struct daemon *d, unsigned index)
 	set_count(o, "inbox_full", c.drops[REASON_INBOX_FULL]);
 	set_count(o, "flows", c.flows);
 	set_count(o, "mappings", c.mappings);
+	json_object_set_new(o, "stages_ns", json_stages(&c));
+	json_object_set_new(o, "stages", json_stage_shares(&c));
 	return o;
 }
 

@@ -3,6 +3,7 @@
 
 #include "dataplane/inward.h"
 #include "dataplane/owner.h"
+#include "dataplane/stages.h"
 #include "dataplane/wireguard/inward.h"
 #include "dataplane/wireguard/outward.h"
 
@@ -32,23 +33,48 @@ static enum reason deliver(struct worker *w, struct packet *p)
 
 /* ---- By an interface ---- */
 
-/* A packet that came in by an egress that translates. p: stays until the burst is flushed */
-static void take_in(struct worker *w, const struct table *table, const struct links *links,
-		    unsigned egress, struct buf *buf, struct packet *p)
+/* The flows that a burst from outside belongs to, on their way into the cache. */
+static void parse_burst(struct worker *w, unsigned egress, unsigned n)
 {
-	enum reason reason = packet_parse(buf, p);
-	unsigned segments = reason == REASON_NONE ? packet_segments(p) : 1;
+	const struct nat *nat = w->egress[egress].nat;
+	uint64_t packets = 0, bytes = 0;
 
-	if (!w->egress[egress].port) {
-		worker_count(&w->counters.egress[egress].packets_in, segments);
-		worker_count(&w->counters.egress[egress].bytes_in, buf->len);
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+		const struct flow_key *k = &it->packet.key;
+
+		it->reason = packet_parse(&w->bufs[i], &it->packet);
+		it->segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+		packets += it->segments;
+		bytes += w->bufs[i].len;
+		if (it->reason == REASON_NONE && it->packet.kind == PACKET_TRANSPORT)
+			nat_prefetch_outer(nat, k->version, k->proto, k->dst_port);
 	}
-	if (reason == REASON_NONE)
-		reason = inward_packet(w, table, links, egress, p, WAY_IN);
-	if (reason == REASON_NONE)
-		reason = deliver(w, p);
-	if (reason != REASON_NONE)
-		worker_drop(w, reason, segments);
+	for (unsigned i = 0; i < n; i++) {
+		const struct item *it = &w->items[i];
+
+		if (it->reason == REASON_NONE && it->packet.kind == PACKET_TRANSPORT)
+			inward_prefetch(w, egress, &it->packet);
+	}
+	worker_count(&w->counters.egress[egress].packets_in, packets);
+	worker_count(&w->counters.egress[egress].bytes_in, bytes);
+}
+
+/* Parsed packets that came in by an egress that translates. */
+static void take_in(struct worker *w, const struct table *table, const struct links *links,
+		    unsigned egress, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		if (it->reason == REASON_NONE)
+			it->reason = inward_packet(w, table, links, egress, &it->packet, WAY_IN);
+		if (it->reason == REASON_NONE)
+			it->reason = deliver(w, &it->packet);
+		if (it->reason != REASON_NONE)
+			worker_drop(w, it->reason, it->segments);
+	}
+	worker_flush(w);
 }
 
 unsigned arrive_by_interface(struct worker *w, const struct table *table, const struct links *links,
@@ -56,12 +82,16 @@ unsigned arrive_by_interface(struct worker *w, const struct table *table, const 
 {
 	struct worker_egress *e = &w->egress[egress];
 	int error = 0;
-	unsigned n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
+	unsigned n;
 
+	stage_begin(w);
+	n = nic_recv_burst(e->nic, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
+	if (n == 0)
+		return 0;
 	gather_begin(&w->gather_in);
-	for (unsigned i = 0; i < n; i++)
-		take_in(w, table, links, egress, &w->bufs[i], &w->items[i].packet);
-	worker_flush(w);
+	parse_burst(w, egress, n);
+	take_in(w, table, links, egress, n);
+	stage_end(w, STAGE_RETURN);
 	return n;
 }
 
@@ -89,46 +119,46 @@ static void pass_on(struct worker *w, const struct links *links, struct item *it
 }
 
 /* What a round brought, from item `first` on, as a burst. */
-static void decide_tunnel(struct worker *w, const struct table *table, const struct links *links,
-			  struct wg_port *port, unsigned first, unsigned n)
+static void take_round(struct worker *w, const struct table *table, const struct links *links,
+		       unsigned egress, unsigned first, unsigned n)
 {
+	const struct worker_egress *e = &w->egress[egress];
+
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 
 		it->done = false;
-		it->reason = packet_parse(wg_inward_flatten(port, first + i, i), &it->packet);
-		if (it->reason == REASON_NONE)
+		it->reason = packet_parse(wg_inward_flatten(e->port, first + i, i), &it->packet);
+		it->segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+		if (it->reason == REASON_NONE && e->gateway)
 			pass_on(w, links, it);
 	}
-	worker_burst(w, table, links, n);
+	if (e->gateway)
+		worker_burst(w, table, links, n);
+	else
+		take_in(w, table, links, egress, n);
 }
 
 unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const struct links *links,
 			  unsigned egress)
 {
 	struct worker_egress *e = &w->egress[egress];
-	unsigned received = wg_inward_receive(w, e->port);
-	unsigned n;
+	unsigned received, n;
 
+	stage_begin(w);
+	received = wg_inward_receive(w, e->port);
 	gather_begin(&w->gather_out);
 	while ((n = received ? wg_inward_round(w, e->port) : 0) > 0) {
 		if (!e->gateway && !e->nat) {
 			wg_inward_deliver(w, e->port);
 			continue;
 		}
-		for (unsigned i = 0; i < n; i += BURST_MAX) {
-			unsigned burst = n - i < BURST_MAX ? n - i : BURST_MAX;
-
-			if (e->gateway) {
-				decide_tunnel(w, table, links, e->port, i, burst);
-				continue;
-			}
-			for (unsigned k = 0; k < burst; k++)
-				take_in(w, table, links, egress,
-					wg_inward_flatten(e->port, i + k, k), &w->items[k].packet);
-			worker_flush(w);
-		}
+		for (unsigned i = 0; i < n; i += BURST_MAX)
+			take_round(w, table, links, egress, i,
+				   n - i < BURST_MAX ? n - i : BURST_MAX);
 	}
+	if (received)
+		stage_end(w, STAGE_RETURN);
 	return received;
 }
 
@@ -154,6 +184,7 @@ unsigned arrive_by_inbox(struct worker *w, const struct table *table, const stru
 {
 	unsigned n = inbox_take(&w->inbox), out = 0, in = BURST_MAX;
 
+	stage_begin(w);
 	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
 		struct message *m = w->inbox.taken[i];
@@ -170,6 +201,7 @@ unsigned arrive_by_inbox(struct worker *w, const struct table *table, const stru
 		if (it->reason == REASON_NONE && m->way == WAY_OUT &&
 		    (it->packet.kind == PACKET_FRAGMENT || it->packet.first_fragment))
 			it->reason = owner_sort(w, links, &it->packet);
+		it->segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
 		out++;
 	}
 	if (out)

@@ -4,14 +4,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-/* One's complement addition: a carry out of the top counts as one. */
-static uint64_t add_carry(uint64_t a, uint64_t b)
-{
-	uint64_t sum = a + b;
-
-	return sum + (sum < a);
-}
-
 /*
  * The sum of the last bytes, fewer than 8. No words are put together in memory: reading them back
  * in another size than they were written in would stall.
@@ -51,7 +43,7 @@ uint64_t cksum_add(uint64_t sum, const void *data, size_t size)
 		even += word & UINT32_MAX;
 		odd += word >> 32;
 	}
-	return add_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
+	return cksum_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
 }
 
 uint64_t cksum_copy(uint64_t sum, void *to, const void *from, size_t size)
@@ -70,16 +62,7 @@ uint64_t cksum_copy(uint64_t sum, void *to, const void *from, size_t size)
 		odd += word >> 32;
 	}
 	memcpy(out + 8 * words, at + 8 * words, size % 8);
-	return add_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
-}
-
-uint16_t cksum_fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (sum & UINT32_MAX);
-	sum = (sum >> 32) + (sum & UINT32_MAX);
-	sum = (sum >> 16) + (sum & UINT16_MAX);
-	sum = (sum >> 16) + (sum & UINT16_MAX);
-	return (uint16_t)sum;
+	return cksum_carry(sum, even + odd + add_tail(at + 8 * words, size % 8));
 }
 
 uint64_t cksum_pseudo(uint8_t version, const uint8_t *src, const uint8_t *dst, uint8_t proto,
@@ -91,7 +74,7 @@ uint64_t cksum_pseudo(uint8_t version, const uint8_t *src, const uint8_t *dst, u
 	/* The layout of version 6; that of version 4 has the same words, less some zeros. */
 	sum = cksum_add(htonl(length), src, size);
 	sum = cksum_add(sum, dst, size);
-	return add_carry(sum, htonl(proto));
+	return cksum_carry(sum, htonl(proto));
 }
 
 uint64_t cksum_delta(const void *old_bytes, const void *new_bytes, size_t size)
@@ -99,14 +82,4 @@ uint64_t cksum_delta(const void *old_bytes, const void *new_bytes, size_t size)
 	uint16_t old_sum = cksum_fold(cksum_add(0, old_bytes, size));
 
 	return cksum_add((uint16_t)~old_sum, new_bytes, size);
-}
-
-uint16_t cksum_update(uint16_t field, uint64_t delta)
-{
-	return (uint16_t)~cksum_fold(add_carry((uint16_t)~field, delta));
-}
-
-uint16_t cksum_update_partial(uint16_t field, uint64_t delta)
-{
-	return cksum_fold(add_carry(field, delta));
 }

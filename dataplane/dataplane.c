@@ -460,6 +460,14 @@ uint64_t dataplane_publish_links(struct dataplane *d, struct links *links)
 	return ns;
 }
 
+const char *dataplane_stage_name(enum worker_stage stage)
+{
+	static const char *const names[STAGE_COUNT] = {"receive", "parse", "decide", "emit",
+						       "return"};
+
+	return names[stage];
+}
+
 unsigned dataplane_worker_count(const struct dataplane *d)
 {
 	return d->worker_count;

@@ -137,6 +137,16 @@ struct egress_counters {
 	uint64_t bytes_in;
 };
 
+/* Where a worker's time goes. */
+enum worker_stage {
+	STAGE_RECEIVE, /* from the TUN */
+	STAGE_PARSE,
+	STAGE_DECIDE, /* route cache, table, new flows and their translations */
+	STAGE_EMIT,   /* translated and sent, answers too */
+	STAGE_RETURN, /* all of the way in */
+	STAGE_COUNT,
+};
+
 /* Of one worker. Written by it alone, read racily: each number is whole, the set is not. */
 struct worker_counters {
 	uint64_t packets_in; /* from the TUN, on the wire */
@@ -146,17 +156,21 @@ struct worker_counters {
 	uint64_t bursts; /* that brought at least one packet */
 	uint64_t sleeps;
 	uint64_t flow_hits;
-	uint64_t flow_misses;         /* new to the route cache */
-	uint64_t flow_renewed;        /* decided again after a reload, same egress */
-	uint64_t flow_moved;          /* egress changed by a reload */
-	uint64_t flows;               /* now */
-	uint64_t mappings;            /* now */
-	uint64_t lost;                /* by interfaces' receive buffers */
-	uint64_t handed_over;         /* to other workers, on the wire */
-	uint64_t taken_over;          /* from them */
-	uint64_t drops[REASON_COUNT]; /* on the wire */
+	uint64_t flow_misses;           /* new to the route cache */
+	uint64_t flow_renewed;          /* decided again after a reload, same egress */
+	uint64_t flow_moved;            /* egress changed by a reload */
+	uint64_t flows;                 /* now */
+	uint64_t mappings;              /* now */
+	uint64_t lost;                  /* by interfaces' receive buffers */
+	uint64_t handed_over;           /* to other workers, on the wire */
+	uint64_t taken_over;            /* from them */
+	uint64_t stage_ns[STAGE_COUNT]; /* with packets in hand: an estimate from some turns */
+	uint64_t drops[REASON_COUNT];   /* on the wire */
 	struct egress_counters egress[EGRESSES_MAX];
 };
+
+/* A word for a stage: "receive", "parse"... */
+const char *dataplane_stage_name(enum worker_stage stage);
 
 unsigned dataplane_worker_count(const struct dataplane *dataplane);
 void dataplane_read_counters(const struct dataplane *dataplane, unsigned worker,

@@ -26,10 +26,14 @@ static void wish_push(struct worker *w, unsigned egress, const struct addr *via)
 
 static void queue_flush(struct worker *w, struct worker_egress *e)
 {
+	struct egress_counters *c = &w->counters.egress[e - w->egress];
 	unsigned taken = nic_send_burst(e->nic, e->out, e->out_count);
 
 	worker_drop(w, REASON_EGRESS_BUSY, e->out_count - taken);
-	e->out_count = 0;
+	worker_count(&c->packets_out, e->out_packets);
+	worker_count(&c->bytes_out, e->out_bytes);
+	e->out_count = e->out_packets = 0;
+	e->out_bytes = 0;
 }
 
 /*
@@ -51,8 +55,8 @@ static enum reason enqueue(struct worker *w, const struct link *link, unsigned e
 		if (e->out_count == BURST_MAX)
 			queue_flush(w, e);
 		e->out[e->out_count++] = buf;
-		worker_count(&w->counters.egress[egress].packets_out, packets);
-		worker_count(&w->counters.egress[egress].bytes_out, buf->len);
+		e->out_packets += packets;
+		e->out_bytes += buf->len;
 		return REASON_NONE;
 	case LINK_HOP_UNRESOLVED:
 		if (!pending_add(w->pending, buf, egress, &via, w->now_ms, &first))
@@ -155,25 +159,24 @@ void emit_clamp_mss(unsigned mtu, struct packet *p)
 }
 
 enum reason emit_translate(struct worker *w, const struct link *link, unsigned egress,
-			   struct packet *p, const struct flow *f)
+			   struct packet *p, uint16_t outer_port)
 {
 	const struct addr *source = p->key.version == 4 ? &link->address4 : &link->address6;
-	const struct nat *nat = w->egress[egress].nat;
 	uint8_t bytes[16];
 
-	if (!nat)
+	if (!w->egress[egress].nat)
 		return REASON_NONE;
 	if (source->version == 0) {
 		answer_reject(w, p);
 		return REASON_NO_ADDRESS;
 	}
 	addr_to_bytes(source, bytes);
-	translate_out(p, bytes, f ? nat_at(nat, f->nat)->outer_port : 0);
+	translate_out(p, bytes, outer_port);
 	return REASON_NONE;
 }
 
 enum reason emit_packet(struct worker *w, const struct links *links, unsigned egress,
-			struct packet *p, struct flow *f)
+			struct packet *p, uint16_t outer_port)
 {
 	const struct link *link = &links->link[egress];
 	struct addr dst = key_dst(&p->key);
@@ -190,7 +193,7 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 		answer_too_big(w, p, mtu_for(link->mtu, p->key.version));
 		return REASON_TOO_BIG;
 	}
-	reason = emit_translate(w, link, egress, p, f);
+	reason = emit_translate(w, link, egress, p, outer_port);
 	if (reason != REASON_NONE)
 		return reason;
 	emit_clamp_mss(link->mtu, p);
@@ -199,14 +202,12 @@ enum reason emit_packet(struct worker *w, const struct links *links, unsigned eg
 		reason = enqueue_pieces(w, link, egress, p);
 	else
 		reason = enqueue(w, link, egress, &dst, p->buf, packet_segments(p));
-	if (f)
-		f->hop = w->hop;
 	return reason;
 }
 
 /* What may be fragmented is, outside: the tunnel's datagrams are no longer than they must be. */
 enum reason emit_tunnel(struct worker *w, const struct links *links, unsigned egress,
-			struct packet *p, const struct flow *f)
+			struct packet *p, uint16_t outer_port)
 {
 	struct wg_port *port = w->egress[egress].port;
 	unsigned mtu = wg_tunnel_mtu(port->tunnel);
@@ -216,7 +217,7 @@ enum reason emit_tunnel(struct worker *w, const struct links *links, unsigned eg
 		answer_too_big(w, p, mtu_for(mtu, p->key.version));
 		return REASON_TOO_BIG;
 	}
-	reason = emit_translate(w, &links->link[egress], egress, p, f);
+	reason = emit_translate(w, &links->link[egress], egress, p, outer_port);
 	if (reason != REASON_NONE)
 		return reason;
 	emit_clamp_mss(mtu, p);

@@ -12,22 +12,22 @@
 /*
  * Translate a packet from the inner side and queue it for its egress, an interface.
  *
- * flow:    it belongs to, or NULL; learns its next hop
- * Returns: REASON_NONE, or why it goes no further; the sender has been told if it must know
+ * outer_port: what its flow is translated to; 0: it has none
+ * Returns:    REASON_NONE, or why it goes no further; the sender has been told if it must know
  */
 enum reason emit_packet(struct worker *worker, const struct links *links, unsigned egress,
-			struct packet *packet, struct flow *flow);
+			struct packet *packet, uint16_t outer_port);
 
 /* The same for an egress of type wireguard. */
 enum reason emit_tunnel(struct worker *worker, const struct links *links, unsigned egress,
-			struct packet *packet, const struct flow *flow);
+			struct packet *packet, uint16_t outer_port);
 
 /*
  * Put the egress's address and the flow's port into a packet from the inner side, if the egress
  * translates. Errors: REASON_NO_ADDRESS, and the sender has been told
  */
 enum reason emit_translate(struct worker *worker, const struct link *link, unsigned egress,
-			   struct packet *packet, const struct flow *flow);
+			   struct packet *packet, uint16_t outer_port);
 
 /*
  * Let a TCP SYN of either way announce no segments that are longer than an MTU (0: none) takes: the

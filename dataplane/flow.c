@@ -43,6 +43,7 @@ struct flow_table {
 	flow_release_fn *release;
 	void *context;
 	size_t count;
+	uint64_t changes;
 	size_t sweep_set;
 	size_t evict_set;
 };
@@ -96,6 +97,15 @@ void flow_table_destroy(struct flow_table *table)
 
 uint64_t flow_hash(const struct flow_table *table, const struct flow_key *key)
 {
+	/* Of an IPv4 key all but 16 bytes are zero. */
+	if (key->version == 4) {
+		uint32_t words[4];
+
+		memcpy(&words[0], key->src, sizeof(words[0]));
+		memcpy(&words[1], key->dst, sizeof(words[1]));
+		memcpy(&words[2], (const uint8_t *)key + offsetof(struct flow_key, src_port), 8);
+		return XXH3_64bits_withSeed(words, sizeof(words), table->seed);
+	}
 	return XXH3_64bits_withSeed(key, sizeof(*key), table->seed);
 }
 
@@ -140,6 +150,12 @@ void flow_prefetch(const struct flow_table *table, uint64_t hash)
 	__builtin_prefetch(&table->tags[first]);
 	__builtin_prefetch(&table->flows[home]);
 	__builtin_prefetch(&table->counters[home]);
+	__builtin_prefetch((const uint8_t *)&table->counters[home + 1] - 1);
+}
+
+uint64_t flow_changes(const struct flow_table *table)
+{
+	return table->changes;
 }
 
 static size_t slot_of(const struct flow_table *table, const struct flow *flow)
@@ -154,6 +170,16 @@ static void drop(struct flow_table *table, size_t slot)
 		table->release(table->context, &table->flows[slot]);
 	table->tags[slot] = TAG_EMPTY;
 	table->count--;
+	table->changes++;
+}
+
+static bool same_key(const struct flow_key *a, const struct flow_key *b)
+{
+	uint64_t x[5], y[5];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
 }
 
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash,
@@ -166,7 +192,7 @@ struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uin
 		size_t slot = first + (unsigned)__builtin_ctz(ways);
 		struct flow *flow = &table->flows[slot];
 
-		if (memcmp(&flow->key, key, sizeof(*key)) != 0)
+		if (!same_key(&flow->key, key))
 			continue;
 		if (!flow_expired(flow, now_ms))
 			return flow;
@@ -235,6 +261,7 @@ struct flow *flow_create(struct flow_table *table, const struct flow_key *key, u
 	table->flows[slot] = (struct flow){.key = *key, .last_ms = (uint32_t)now_ms};
 	table->counters[slot] = (struct flow_counters){.created_ms = now_ms};
 	table->count++;
+	table->changes++;
 	return &table->flows[slot];
 }
 
@@ -250,8 +277,8 @@ static bool gives(const struct flow *f, const struct flow_key *like, uint16_t eg
 	       f->key.version == like->version;
 }
 
-bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
-			   uint32_t source, uint64_t now_ms)
+struct flow *flow_choose_unanswered(struct flow_table *table, const struct flow_key *like,
+				    uint16_t egress, uint32_t source, uint64_t now_ms)
 {
 	size_t best = SIZE_MAX;
 
@@ -269,9 +296,28 @@ bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like
 				best = slot;
 		}
 	}
-	if (best == SIZE_MAX)
+	return best == SIZE_MAX ? NULL : &table->flows[best];
+}
+
+bool flow_evict_chosen(struct flow_table *table, struct flow *chosen, const struct flow_key *like,
+		       uint16_t egress)
+{
+	size_t slot = slot_of(table, chosen);
+
+	if (table->tags[slot] == TAG_EMPTY || !gives(chosen, like, egress, 0))
 		return false;
-	drop(table, best);
+	drop(table, slot);
+	return true;
+}
+
+bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
+			   uint32_t source, uint64_t now_ms)
+{
+	struct flow *f = flow_choose_unanswered(table, like, egress, source, now_ms);
+
+	if (!f)
+		return false;
+	drop(table, slot_of(table, f));
 	return true;
 }
 

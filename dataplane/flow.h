@@ -48,10 +48,10 @@ struct flow {
 	uint32_t nat;        /* the translation: nat_map index, FLOW_NAT_NONE for none */
 	uint16_t verdict;    /* index into that generation's verdicts */
 	uint16_t egress;
-	uint8_t seen; /* enum flow_seen */
-	uint8_t hop;  /* see progress.h */
-	uint8_t reserved[2];
-	uint32_t source; /* whose it is: see source.h; the owner's */
+	uint8_t seen;        /* enum flow_seen */
+	uint8_t hop;         /* see progress.h */
+	uint16_t outer_port; /* of the translation, so that nobody need look it up */
+	uint32_t source;     /* whose it is: see source.h; the owner's */
 };
 
 _Static_assert(sizeof(struct flow) == 64, "a flow is one cache line");
@@ -87,6 +87,9 @@ void flow_prefetch(const struct flow_table *table, uint64_t hash);
 struct flow *flow_find(struct flow_table *table, const struct flow_key *key, uint64_t hash,
 		       uint64_t now_ms);
 
+/* How often flows have come or gone: as long as it stands, what flow_find said holds. */
+uint64_t flow_changes(const struct flow_table *table);
+
 /*
  * A new flow, zero but for key, last_ms and created_ms; evicts if its set is full. The key must
  * not be there.
@@ -103,6 +106,18 @@ struct flow *flow_create(struct flow_table *table, const struct flow_key *key, u
  */
 bool flow_evict_unanswered(struct flow_table *table, const struct flow_key *like, uint16_t egress,
 			   uint32_t source, uint64_t now_ms);
+
+/*
+ * The two halves of that, so that what the flow refers to can be fetched between them.
+ *
+ * chosen:  may have gone meanwhile, or another may have its place
+ * Returns: NULL for none; whether what is there now could go, and went
+ */
+struct flow *flow_choose_unanswered(struct flow_table *table, const struct flow_key *like,
+				    uint16_t egress, uint32_t source, uint64_t now_ms);
+bool flow_evict_chosen(struct flow_table *table, struct flow *chosen, const struct flow_key *like,
+		       uint16_t egress);
+
 void flow_remove(struct flow_table *table, struct flow *flow);
 
 struct flow_counters *flow_counters(struct flow_table *table, const struct flow *flow);

@@ -19,10 +19,9 @@ int hairpin_egress(const struct worker *w, const struct links *links, const stru
 }
 
 enum reason hairpin_packet(struct worker *w, const struct table *table, const struct links *links,
-			   struct packet *p, const struct flow *f)
+			   unsigned egress, struct packet *p, uint16_t outer_port)
 {
-	unsigned egress = f->egress;
-	enum reason reason = emit_translate(w, &links->link[egress], egress, p, f);
+	enum reason reason = emit_translate(w, &links->link[egress], egress, p, outer_port);
 
 	if (reason == REASON_NONE)
 		reason = inward_translate(w, table, links, egress, p, WAY_BACK);

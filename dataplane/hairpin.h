@@ -17,13 +17,14 @@ int hairpin_egress(const struct worker *worker, const struct links *links,
 		   const struct flow_key *key);
 
 /*
- * Translate a packet, or an ICMP error (RFC 5508 REQ-7), as if it left by the flow's egress, and
- * then as if it came in; queue it for the TUN.
+ * Translate a packet, or an ICMP error (RFC 5508 REQ-7), as if it left by an egress, and then as if
+ * it came in; queue it for the TUN.
  *
- * Returns: REASON_NONE, or why it goes no further
+ * outer_port: what its flow is translated to
+ * Returns:    REASON_NONE, or why it goes no further
  */
 enum reason hairpin_packet(struct worker *worker, const struct table *table,
-			   const struct links *links, struct packet *packet,
-			   const struct flow *flow);
+			   const struct links *links, unsigned egress, struct packet *packet,
+			   uint16_t outer_port);
 
 #endif

@@ -132,6 +132,18 @@ static enum reason lead(struct worker *w, unsigned egress, const struct packet *
 	return REASON_NONE;
 }
 
+void inward_prefetch(const struct worker *w, unsigned egress, const struct packet *p)
+{
+	const struct nat_map *map = nat_find_outer(w->egress[egress].nat, p->key.version,
+						   p->key.proto, p->key.dst_port);
+	struct flow_key key;
+
+	if (!map)
+		return;
+	key = inner_key(map, p->key.src, p->key.src_port);
+	flow_prefetch(w->flows, flow_hash(w->flows, &key));
+}
+
 enum reason inward_translate(struct worker *w, const struct table *table, const struct links *links,
 			     unsigned egress, struct packet *p, enum way way)
 {

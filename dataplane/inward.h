@@ -28,4 +28,10 @@ enum reason inward_translate(struct worker *worker, const struct table *table,
 /* Queue a translated packet for the TUN. */
 void inward_deliver(struct worker *worker, const struct packet *packet);
 
+/*
+ * Fetch the flow of a packet (PACKET_TRANSPORT) that came in by a translating egress towards the
+ * cache.
+ */
+void inward_prefetch(const struct worker *worker, unsigned egress, const struct packet *packet);
+
 #endif

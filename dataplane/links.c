@@ -69,9 +69,12 @@ static const struct link_neighbour *find_neighbour(const struct link *link, cons
 
 static bool on_link(const struct link *link, const struct addr *dst)
 {
-	for (unsigned i = 0; i < link->subnet_count; i++)
-		if (prefix_contains(&link->subnets[i], dst))
+	for (unsigned i = 0; i < link->subnet_count; i++) {
+		const struct prefix *p = &link->subnets[i];
+
+		if (p->addr.version == dst->version && prefix_contains(p, dst))
 			return true;
+	}
 	return false;
 }
 

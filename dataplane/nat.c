@@ -34,12 +34,15 @@ _Static_assert(sizeof(struct endpoint) == 20, "no padding: endpoints are hashed 
  * not 0), held (in the list of its group; still found by its endpoint), or busy (none of these).
  */
 struct entry {
-	struct nat_map map;
+	_Alignas(64) struct nat_map map;
+	uint32_t hash;      /* of the endpoint; valid while live or held */
 	uint32_t chain;     /* next of the same bucket, live or held */
 	uint32_t held_prev; /* valid while held */
 	uint32_t held_next;
 	uint64_t held_ms; /* since when */
 };
+
+_Static_assert(sizeof(struct entry) == 64, "a mapping is one cache line");
 
 struct ports {
 	uint64_t *free; /* bitmap of words */
@@ -55,9 +58,10 @@ struct nat {
 	unsigned count;
 	unsigned words;
 	struct ports ports[GROUP_COUNT];
+	void *memory;          /* what the entries are in */
 	struct entry *entries; /* group by group; index i is entries[i - 1] */
 	uint32_t *buckets;
-	size_t bucket_mask;
+	uint32_t bucket_mask;
 	size_t live;
 };
 
@@ -114,13 +118,13 @@ struct nat *nat_create(uint16_t port_first, unsigned count, const uint16_t *busy
 {
 	struct nat *nat = calloc(1, sizeof(*nat));
 	uint64_t *words;
-	size_t buckets = 1;
+	uint32_t buckets = 1;
 
 	if (!nat)
 		return NULL;
 	if (count > PORTS_ALL - (unsigned)port_first)
 		count = PORTS_ALL - (unsigned)port_first;
-	while (buckets < 2 * (size_t)count)
+	while (buckets < 2 * count)
 		buckets *= 2;
 	nat->seed = random_next(&seed);
 	nat->random = random_next(&seed);
@@ -129,16 +133,17 @@ struct nat *nat_create(uint16_t port_first, unsigned count, const uint16_t *busy
 	nat->words = count / WORD_BITS + 1;
 	nat->bucket_mask = buckets - 1;
 	/* Cleared memory from the system costs nothing until a port is used. */
-	nat->entries = calloc((size_t)GROUP_COUNT * count + 1, sizeof(*nat->entries));
+	nat->memory = calloc((size_t)GROUP_COUNT * count + 1, sizeof(*nat->entries));
 	nat->buckets = calloc(buckets, sizeof(*nat->buckets));
 	words = calloc((size_t)GROUP_COUNT * nat->words, sizeof(*words));
-	if (!nat->entries || !nat->buckets || !words) {
+	if (!nat->memory || !nat->buckets || !words) {
 		free(words);
 		free(nat->buckets);
-		free(nat->entries);
+		free(nat->memory);
 		free(nat);
 		return NULL;
 	}
+	nat->entries = (struct entry *)(((uintptr_t)nat->memory + 63) & ~(uintptr_t)63);
 	for (unsigned group = 0; group < GROUP_COUNT; group++) {
 		nat->ports[group].free = words + (size_t)group * nat->words;
 		ports_init(nat, &nat->ports[group], busy, busy_count);
@@ -152,7 +157,7 @@ void nat_destroy(struct nat *nat)
 		return;
 	free(nat->ports[0].free);
 	free(nat->buckets);
-	free(nat->entries);
+	free(nat->memory);
 	free(nat);
 }
 
@@ -196,28 +201,31 @@ static unsigned at_of(const struct nat *nat, const struct entry *entry)
 	return (unsigned)entry->map.outer_port - nat->port_first;
 }
 
-static struct endpoint endpoint_of(const struct nat_map *map)
+static uint32_t hash_of(const struct nat *nat, const struct endpoint *endpoint)
 {
-	struct endpoint e = {.port = map->inner_port, .version = map->version, .proto = map->proto};
-
-	memcpy(e.addr, map->inner, sizeof(e.addr));
-	return e;
+	return (uint32_t)XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), nat->seed);
 }
 
-static uint32_t *bucket_of(const struct nat *nat, const struct endpoint *endpoint)
+static uint32_t *bucket_of(const struct nat *nat, uint32_t hash)
 {
-	uint64_t hash = XXH3_64bits_withSeed(endpoint, sizeof(*endpoint), nat->seed);
-
 	return &nat->buckets[hash & nat->bucket_mask];
 }
 
-static uint32_t chain_find(const struct nat *nat, uint32_t index, const struct endpoint *endpoint)
+static bool is_of(const struct nat_map *map, const struct endpoint *e)
 {
+	return map->inner_port == e->port && map->version == e->version && map->proto == e->proto &&
+	       memcmp(map->inner, e->addr, sizeof(e->addr)) == 0;
+}
+
+/* The mapping of an endpoint, live or held; or NONE. */
+static uint32_t find(const struct nat *nat, const struct endpoint *endpoint, uint32_t hash)
+{
+	uint32_t index = *bucket_of(nat, hash);
+
 	while (index != NONE) {
 		const struct entry *entry = entry_of(nat, index);
-		struct endpoint e = endpoint_of(&entry->map);
 
-		if (memcmp(&e, endpoint, sizeof(e)) == 0)
+		if (entry->hash == hash && is_of(&entry->map, endpoint))
 			break;
 		index = entry->chain;
 	}
@@ -227,8 +235,7 @@ static uint32_t chain_find(const struct nat *nat, uint32_t index, const struct e
 static void chain_remove(struct nat *nat, uint32_t index)
 {
 	struct entry *entry = entry_of(nat, index);
-	struct endpoint endpoint = endpoint_of(&entry->map);
-	uint32_t *link = bucket_of(nat, &endpoint);
+	uint32_t *link = bucket_of(nat, entry->hash);
 
 	while (*link != index) {
 		CHECK(*link != NONE);
@@ -348,9 +355,53 @@ static int wanted_parity(const struct nat *nat, const struct flow_key *key)
 bool nat_is_mapped(const struct nat *nat, const struct flow_key *key)
 {
 	struct endpoint endpoint = source_of(key);
-	uint32_t index = chain_find(nat, *bucket_of(nat, &endpoint), &endpoint);
+	uint32_t index = find(nat, &endpoint, hash_of(nat, &endpoint));
 
 	return index != NONE && entry_of(nat, index)->map.flows > 0;
+}
+
+uint32_t nat_hash(const struct nat *nat, const struct flow_key *key)
+{
+	struct endpoint endpoint = source_of(key);
+	uint32_t hash = hash_of(nat, &endpoint);
+
+	__builtin_prefetch(bucket_of(nat, hash));
+	return hash;
+}
+
+void nat_prefetch(const struct nat *nat, uint32_t hash)
+{
+	uint32_t index = *bucket_of(nat, hash);
+
+	if (index != NONE)
+		__builtin_prefetch(entry_of(nat, index), 1);
+}
+
+bool nat_is_full(const struct nat *nat, const struct flow_key *key)
+{
+	enum group group = group_of(key->version, key->proto);
+
+	return group == GROUP_COUNT ||
+	       (nat->ports[group].free_count == 0 && nat->ports[group].held_first == NONE);
+}
+
+void nat_prefetch_map(const struct nat *nat, uint32_t index)
+{
+	__builtin_prefetch(entry_of(nat, index), 1);
+}
+
+void nat_prefetch_end(const struct nat *nat, uint32_t index)
+{
+	__builtin_prefetch(bucket_of(nat, entry_of(nat, index)->hash), 1);
+}
+
+void nat_prefetch_outer(const struct nat *nat, uint8_t version, uint8_t proto, uint16_t outer_port)
+{
+	enum group group = group_of(version, proto);
+	unsigned at = (unsigned)outer_port - nat->port_first;
+
+	if (group != GROUP_COUNT && at < nat->count)
+		__builtin_prefetch(entry_of(nat, index_of(nat, group, at)));
 }
 
 uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_ms)
@@ -360,14 +411,15 @@ uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_m
 	struct ports *ports;
 	struct entry *entry;
 	uint32_t *bucket;
-	uint32_t index;
+	uint32_t hash, index;
 	unsigned at;
 
 	if (group == GROUP_COUNT)
 		return NONE;
 	ports = &nat->ports[group];
-	bucket = bucket_of(nat, &endpoint);
-	index = chain_find(nat, *bucket, &endpoint);
+	hash = hash_of(nat, &endpoint);
+	bucket = bucket_of(nat, hash);
+	index = find(nat, &endpoint, hash);
 	if (index == NONE) {
 		if (!port_take(nat, ports, wanted_parity(nat, key), now_ms, &at))
 			return NONE;
@@ -380,6 +432,7 @@ uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_m
 			.proto = key->proto,
 		};
 		memcpy(entry->map.inner, key->src, sizeof(entry->map.inner));
+		entry->hash = hash;
 		entry->chain = *bucket;
 		*bucket = index;
 	} else {

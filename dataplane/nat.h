@@ -54,6 +54,23 @@ void nat_destroy(struct nat *nat); /* NULL does nothing */
  */
 uint32_t nat_acquire(struct nat *nat, const struct flow_key *key, uint64_t now_ms);
 
+/*
+ * For a burst: fetch what nat_acquire will read towards the cache, first for all of them nat_hash,
+ * then nat_prefetch with what it gave.
+ */
+uint32_t nat_hash(const struct nat *nat, const struct flow_key *key);
+void nat_prefetch(const struct nat *nat, uint32_t hash);
+
+/* Whether a new mapping for the key's source must wait for the end of another. */
+bool nat_is_full(const struct nat *nat, const struct flow_key *key);
+
+/* The same for mappings that will end: first nat_prefetch_map, then nat_prefetch_end. */
+void nat_prefetch_map(const struct nat *nat, uint32_t index);
+void nat_prefetch_end(const struct nat *nat, uint32_t index);
+
+/* The same for nat_find_outer. */
+void nat_prefetch_outer(const struct nat *nat, uint8_t version, uint8_t proto, uint16_t outer_port);
+
 /* Whether the key's source has a mapping that lives. */
 bool nat_is_mapped(const struct nat *nat, const struct flow_key *key);
 

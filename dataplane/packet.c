@@ -64,6 +64,19 @@ static enum reason check_options(const uint8_t *data, uint32_t header_size)
 	return REASON_NONE;
 }
 
+/* The sum over an IPv4 header; most have no options. */
+static uint16_t header_sum(const uint8_t *data, uint32_t size)
+{
+	uint64_t words[2];
+	uint32_t last;
+
+	if (size != IP4_SIZE)
+		return cksum_fold(cksum_add(0, data, size));
+	memcpy(words, data, sizeof(words));
+	memcpy(&last, data + sizeof(words), sizeof(last));
+	return cksum_fold(cksum_carry(cksum_carry(words[0], words[1]), last));
+}
+
 static enum reason read_ip4(const uint8_t *data, uint32_t size, struct ip *ip)
 {
 	uint16_t fragment;
@@ -75,7 +88,7 @@ static enum reason read_ip4(const uint8_t *data, uint32_t size, struct ip *ip)
 	ip->total = wire_get16(data + IP4_TOTAL);
 	if (ip->header_size < IP4_SIZE || ip->header_size > size || ip->header_size > ip->total)
 		return REASON_MALFORMED;
-	if (cksum_fold(cksum_add(0, data, ip->header_size)) != 0xffff)
+	if (header_sum(data, ip->header_size) != 0xffff)
 		return REASON_BAD_CHECKSUM;
 
 	fragment = wire_get16(data + IP4_FRAGMENT);

@@ -5,6 +5,7 @@
  */
 #include "dataplane/rewrite.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "dataplane/cksum.h"
@@ -37,12 +38,22 @@ static uint64_t replace(uint8_t *at, const void *bytes, size_t size)
 	return delta;
 }
 
+static uint64_t replace_word(uint8_t *at, const uint8_t bytes[4])
+{
+	uint32_t old_word, new_word;
+
+	memcpy(&old_word, at, sizeof(old_word));
+	memcpy(&new_word, bytes, sizeof(new_word));
+	memcpy(at, &new_word, sizeof(new_word));
+	return cksum_delta32(old_word, new_word);
+}
+
 static uint64_t replace16(uint8_t *at, uint16_t value)
 {
-	uint8_t bytes[2];
+	uint16_t word = htons(value), old_word = load_field(at);
 
-	wire_put16(bytes, value);
-	return replace(at, bytes, sizeof(bytes));
+	store_field(at, word);
+	return cksum_delta16(old_word, word);
 }
 
 /* Put an address into an IP header and its checksum; returns the delta of the address alone. */
@@ -52,7 +63,7 @@ static uint64_t replace_address(uint8_t *ip, uint8_t version, enum end end, cons
 
 	if (version == 6)
 		return replace(ip + (end == END_SOURCE ? IP6_SRC : IP6_DST), addr, 16);
-	delta = replace(ip + (end == END_SOURCE ? IP4_SRC : IP4_DST), addr, 4);
+	delta = replace_word(ip + (end == END_SOURCE ? IP4_SRC : IP4_DST), addr);
 	store_field(ip + IP4_CSUM, cksum_update(load_field(ip + IP4_CSUM), delta));
 	return delta;
 }
@@ -268,7 +279,6 @@ void rewrite_mss(struct packet *packet, uint16_t max)
 bool rewrite_hop_limit(struct packet *packet)
 {
 	uint8_t *data = packet->buf->data;
-	uint8_t word[2];
 	uint64_t delta;
 
 	if (packet->key.version == 6) {
@@ -279,9 +289,7 @@ bool rewrite_hop_limit(struct packet *packet)
 	}
 	if (data[IP4_TTL] <= 1)
 		return false;
-	word[0] = data[IP4_TTL] - 1;
-	word[1] = data[IP4_PROTO];
-	delta = replace(data + IP4_TTL, word, sizeof(word));
+	delta = replace16(data + IP4_TTL, (uint16_t)((data[IP4_TTL] - 1) << 8 | data[IP4_PROTO]));
 	store_field(data + IP4_CSUM, cksum_update(load_field(data + IP4_CSUM), delta));
 	return true;
 }

@@ -75,6 +75,16 @@ static uint32_t take_entry(struct sources *s)
 	return (uint32_t)++s->used;
 }
 
+void source_prefetch(const struct sources *s, const struct flow_key *key)
+{
+	__builtin_prefetch(bucket_of(s, key->src));
+}
+
+void source_prefetch_at(const struct sources *s, uint32_t index)
+{
+	__builtin_prefetch(&s->entries[index - 1], 1);
+}
+
 uint32_t source_enter(struct sources *s, const struct flow_key *key)
 {
 	uint32_t *bucket = bucket_of(s, key->src);

@@ -35,6 +35,10 @@ void sources_destroy(struct sources *sources); /* NULL does nothing */
  */
 uint32_t source_enter(struct sources *sources, const struct flow_key *key);
 
+/* Fetch what source_enter will read towards the cache. */
+void source_prefetch(const struct sources *sources, const struct flow_key *key);
+void source_prefetch_at(const struct sources *sources, uint32_t index);
+
 /* One flow less. */
 void source_leave(struct sources *sources, uint32_t index);
 

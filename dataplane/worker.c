@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dataplane/admit.h"
 #include "dataplane/answer.h"
 #include "dataplane/arrive.h"
 #include "dataplane/chores.h"
@@ -27,12 +28,8 @@
 #include "dataplane/inward.h"
 #include "dataplane/owner.h"
 #include "dataplane/rewrite.h"
-#include "dataplane/wireguard/inward.h"
+#include "dataplane/stages.h"
 #include "dataplane/wireguard/outward.h"
-
-enum {
-	EVICTIONS_MAX = 4, /* for want of a port */
-};
 
 /* ---- Decide ---- */
 
@@ -59,6 +56,26 @@ uint16_t worker_verdict(const struct table *table, const struct flow_key *key)
 	return table_lookup(table, &dst);
 }
 
+/* Find the flows of the burst. Nothing has come or gone meanwhile, so all are good at the end. */
+static void find_burst(struct worker *w, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		if (it->reason == REASON_NONE && !it->done && it->packet.kind == PACKET_TRANSPORT) {
+			it->hash = flow_hash(w->flows, &it->packet.key);
+			flow_prefetch(w->flows, it->hash);
+		}
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		it->flow = NULL;
+		if (it->reason == REASON_NONE && !it->done && it->packet.kind == PACKET_TRANSPORT)
+			it->flow = flow_find(w->flows, &it->packet.key, it->hash, w->now_ms);
+	}
+}
+
 /* Ask the table for every item of the burst that the route cache does not answer. */
 static void decide_burst(struct worker *w, const struct table *table, unsigned n)
 {
@@ -70,26 +87,12 @@ static void decide_burst(struct worker *w, const struct table *table, unsigned n
 
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
-
-		if (it->reason == REASON_NONE && !it->done && it->packet.kind == PACKET_TRANSPORT) {
-			it->hash = flow_hash(w->flows, &it->packet.key);
-			flow_prefetch(w->flows, it->hash);
-		}
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct item *it = &w->items[i];
 		const struct flow_key *k = &it->packet.key;
-		const struct flow *f;
 		struct addr dst;
 
-		it->cached = it->decided = false;
-		if (it->reason != REASON_NONE || it->done)
-			continue;
-		if (it->packet.kind == PACKET_TRANSPORT) {
-			f = flow_find(w->flows, k, it->hash, w->now_ms);
-			it->cached = f && f->generation == table->generation;
-		}
-		if (it->cached || !routable(k))
+		it->decided = false;
+		if (it->reason != REASON_NONE || it->done ||
+		    (it->flow && it->flow->generation == table->generation) || !routable(k))
 			continue;
 		it->decided = true;
 		dst = key_dst(k);
@@ -167,88 +170,6 @@ struct flow *worker_renew(struct worker *w, const struct table *table, const str
 	return NULL;
 }
 
-/* Whether a source may have one flow more, which it has entered for, and a port if it needs one. */
-static bool within_limits(struct worker *w, const struct packet *p, const struct worker_egress *e,
-			  uint32_t source)
-{
-	const struct source *s = source_at(w->sources, source);
-
-	if (s->flows > w->source_flows)
-		return false;
-	return !e->nat || s->ports < e->source_ports || nat_is_mapped(e->nat, &p->key);
-}
-
-/*
- * Make sure that a source keeps within its limits: else it gives up flows of its own that nothing
- * answered.
- */
-static bool limit(struct worker *w, const struct packet *p, uint16_t egress, uint32_t source)
-{
-	const struct worker_egress *e = &w->egress[egress];
-
-	for (unsigned i = 0; i < EVICTIONS_MAX && !within_limits(w, p, e, source); i++)
-		if (!flow_evict_unanswered(w->flows, &p->key, egress, source, w->now_ms))
-			break;
-	return within_limits(w, p, e, source);
-}
-
-/*
- * A translation for a packet's source. When ports are short, flows that nothing answered give
- * theirs up; one flow's end need not free a port: others may share its mapping.
- */
-static uint32_t map_source(struct worker *w, const struct packet *p, uint16_t egress,
-			   uint32_t source)
-{
-	struct nat *nat = w->egress[egress].nat;
-	uint32_t map = nat_acquire(nat, &p->key, w->now_ms);
-
-	for (unsigned i = 0; map == FLOW_NAT_NONE && i < EVICTIONS_MAX; i++) {
-		if (!flow_evict_unanswered(w->flows, &p->key, egress, 0, w->now_ms))
-			break;
-		map = nat_acquire(nat, &p->key, w->now_ms);
-	}
-	if (map != FLOW_NAT_NONE && nat_at(nat, map)->flows == 1)
-		source_at(w->sources, source)->ports++;
-	return map;
-}
-
-/*
- * Make the flow of a packet that the route cache does not know. The port comes first: without one
- * no other flow is evicted.
- */
-static struct flow *admit(struct worker *w, const struct table *table, const struct links *links,
-			  struct item *it)
-{
-	const struct packet *p = &it->packet;
-	int back = hairpin_egress(w, links, &p->key);
-	uint16_t egress = back >= 0 ? (uint16_t)back : worker_way(w, table, links, it->verdict);
-	uint32_t source = source_enter(w->sources, &p->key);
-	uint32_t map = FLOW_NAT_NONE;
-	struct flow *f;
-
-	worker_count(&w->counters.flow_misses, 1);
-	if (!limit(w, p, egress, source)) {
-		it->reason = REASON_SOURCE_LIMIT;
-	} else if (w->egress[egress].nat) {
-		map = map_source(w, p, egress, source);
-		if (map == FLOW_NAT_NONE)
-			it->reason = REASON_NO_PORT;
-	}
-	if (it->reason != REASON_NONE) {
-		answer_prohibited(w, p); /* RFC 5508 REQ-8 */
-		source_leave(w->sources, source);
-		return NULL;
-	}
-	f = flow_create(w->flows, &p->key, it->hash, w->now_ms);
-	f->generation = table->generation;
-	f->verdict = it->verdict;
-	f->egress = egress;
-	f->nat = map;
-	f->source = source;
-	f->seen = back >= 0 ? FLOW_HAIRPIN : 0;
-	return f;
-}
-
 struct flow *worker_flow_of_error(struct worker *w, const struct packet *p)
 {
 	uint16_t quoted_offset, l4_offset;
@@ -280,15 +201,22 @@ static bool moves(const struct worker *w, const struct table *table, const struc
 	return worker_way(w, table, links, verdict) != f->egress;
 }
 
+static bool is_same(const struct addr *a, const struct addr *b)
+{
+	if (a->version != b->version)
+		return false;
+	return a->version == 4 ? a->v4 == b->v4 : a->v6.hi == b->v6.hi && a->v6.lo == b->v6.lo;
+}
+
 bool worker_owns(const struct worker *w, const struct links *links, const struct addr *addr)
 {
 	for (unsigned i = 0; i < w->own_count; i++)
-		if (link_addr_compare(&w->own[i], addr) == 0)
+		if (is_same(&w->own[i], addr))
 			return true;
 	for (unsigned i = 0; i < links->count; i++) {
 		const struct link *l = &links->link[i];
 
-		if (link_addr_compare(addr->version == 4 ? &l->address4 : &l->address6, addr) == 0)
+		if (is_same(addr->version == 4 ? &l->address4 : &l->address6, addr))
 			return true;
 	}
 	return false;
@@ -329,62 +257,28 @@ static enum reason pass(struct worker *w, const struct links *links, struct pack
 }
 
 /* Later fragments follow this first one; those that were held for it go on. False: it overlaps. */
-static bool lead(struct worker *w, const struct table *table, const struct packet *p,
-		 uint16_t egress)
+static bool lead(struct worker *w, const struct packet *p, const struct fragment_aim *aim)
 {
-	const struct fragment_aim aim = {
-		.worker = (uint16_t)w->index, .egress = egress, .generation = table->generation};
-
-	if (!fragment_note(&w->gather_out.fragments, p, &aim, w->now_ms))
+	if (!fragment_note(&w->gather_out.fragments, p, aim, w->now_ms))
 		return false;
 	gather_release(w, &w->gather_out, p, w->index);
 	return true;
 }
 
 /*
- * The one function that takes verdicts: which flow a packet belongs to, or why it goes no further.
- * Returns the egress; *flow is set for packets that have one.
+ * The flow of a packet that has one, admitted if it is new; or NULL, and why it goes no further.
+ *
+ * unchanged: no flow has come or gone since flows were found for the burst
  */
-static uint16_t settle(struct worker *w, const struct table *table, const struct links *links,
-		       struct item *it, struct flow **flow)
+static struct flow *settle_flow(struct worker *w, const struct table *table,
+				const struct links *links, struct item *it, bool unchanged)
 {
 	struct packet *p = &it->packet;
-	struct fragment_aim aim;
-	struct flow *f;
-	uint16_t egress = 0;
+	struct flow *f = it->flow;
 
-	*flow = NULL;
-	it->reason = pass(w, links, p);
-	if (it->reason != REASON_NONE)
-		return 0;
-	switch (p->kind) {
-	case PACKET_FRAGMENT:
-		if (fragment_follow(&w->gather_out.fragments, p, w->now_ms, &aim) &&
-		    aim.generation == table->generation)
-			return aim.egress;
-		it->reason = REASON_FRAGMENT;
-		return 0;
-	case PACKET_ICMP_ERROR:
-		f = worker_flow_of_error(w, p);
-		if (f && moves(w, table, links, f))
-			it->reason = REASON_EGRESS_CHANGED;
-		*flow = f;
-		if (f)
-			return f->egress;
-		__attribute__((fallthrough));
-	case PACKET_OTHER:
-		egress = worker_way(w, table, links, it->verdict);
-		if (w->egress[egress].nat) {
-			it->reason = REASON_PROTOCOL;
-			answer_prohibited(w, p);
-		}
-		return egress;
-	case PACKET_TRANSPORT:
-		break;
-	}
-
-	/* Looked up again: admitting an earlier packet of the burst may have moved it. */
-	f = flow_find(w->flows, &p->key, it->hash, w->now_ms);
+	/* Admitting an earlier packet of the burst may have made it or evicted it. */
+	if (!unchanged)
+		f = flow_find(w->flows, &p->key, it->hash, w->now_ms);
 	if (f && (f->seen & FLOW_DRAINING) && opens_connection(p)) {
 		flow_remove(w->flows, f); /* what drains is the old connection, not a new one */
 		f = NULL;
@@ -398,22 +292,83 @@ static uint16_t settle(struct worker *w, const struct table *table, const struct
 		if (!f && p->key.proto == PROTO_TCP && !opens_connection(p)) {
 			answer_reset(w, p, true);
 			it->reason = REASON_EGRESS_CHANGED;
-			return 0;
+			return NULL;
 		}
 	} else if (f) {
-		worker_count(&w->counters.flow_hits, 1);
+		it->hit = true;
 	}
-	if (!f)
-		f = admit(w, table, links, it);
-	if (!f)
-		return 0;
-	if (p->first_fragment && !lead(w, table, p, f->egress)) {
-		it->reason = REASON_FRAGMENT;
-		return 0;
+	return f ? f : admit_flow(w, table, links, it);
+}
+
+/*
+ * The one function that takes verdicts: by which egress a packet goes, and as what, or why it goes
+ * no further.
+ */
+static void settle(struct worker *w, const struct table *table, const struct links *links,
+		   struct item *it, bool unchanged)
+{
+	struct fragment_aim aim = {.worker = (uint16_t)w->index, .generation = table->generation};
+	struct packet *p = &it->packet;
+	struct flow *f = NULL;
+
+	it->reason = pass(w, links, p);
+	if (it->reason != REASON_NONE)
+		return;
+	switch (p->kind) {
+	case PACKET_FRAGMENT:
+		if (!fragment_follow(&w->gather_out.fragments, p, w->now_ms, &aim) ||
+		    aim.generation != table->generation)
+			it->reason = REASON_FRAGMENT;
+		it->egress = aim.egress;
+		return;
+	case PACKET_ICMP_ERROR:
+		f = worker_flow_of_error(w, p);
+		if (f && moves(w, table, links, f))
+			it->reason = REASON_EGRESS_CHANGED;
+		if (f)
+			break;
+		__attribute__((fallthrough));
+	case PACKET_OTHER:
+		it->egress = worker_way(w, table, links, it->verdict);
+		if (w->egress[it->egress].nat) {
+			it->reason = REASON_PROTOCOL;
+			answer_prohibited(w, p);
+		}
+		return;
+	case PACKET_TRANSPORT:
+		f = settle_flow(w, table, links, it, unchanged);
+		if (!f)
+			return;
+		aim.egress = f->egress;
+		if (p->first_fragment && !lead(w, p, &aim)) {
+			it->reason = REASON_FRAGMENT;
+			return;
+		}
+		flow_note_out(w->flows, f, p, it->segments, w->now_ms);
+		break;
 	}
-	flow_note_out(w->flows, f, p, packet_segments(p), w->now_ms);
-	*flow = f;
-	return f->egress;
+	it->flow = f;
+	it->egress = f->egress;
+	it->outer_port = f->outer_port;
+	it->hairpin = f->seen & FLOW_HAIRPIN;
+}
+
+static void settle_burst(struct worker *w, const struct table *table, const struct links *links,
+			 unsigned n)
+{
+	uint64_t changes = flow_changes(w->flows), hits = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		if (it->reason != REASON_NONE || it->done)
+			continue;
+		it->egress = it->outer_port = 0;
+		it->hit = it->hairpin = false;
+		settle(w, table, links, it, flow_changes(w->flows) == changes);
+		hits += it->hit;
+	}
+	worker_count(&w->counters.flow_hits, hits);
 }
 
 /* ---- Emit ---- */
@@ -425,20 +380,26 @@ void worker_flush(struct worker *w)
 	inbox_flush(w);
 }
 
-/* Send a packet whose verdict was taken its way. */
-static enum reason emit_one(struct worker *w, const struct table *table, const struct links *links,
-			    uint16_t egress, struct packet *p, struct flow *f)
+static enum reason emit(struct worker *w, const struct table *table, const struct links *links,
+			struct item *it)
 {
-	switch (w->egress[egress].type) {
+	enum reason reason;
+
+	switch (w->egress[it->egress].type) {
 	case EGRESS_INTERFACE:
 	case EGRESS_WIREGUARD:
-		if (f && (f->seen & FLOW_HAIRPIN))
-			return hairpin_packet(w, table, links, p, f);
-		if (w->egress[egress].port)
-			return emit_tunnel(w, links, egress, p, f);
-		return emit_packet(w, links, egress, p, f);
+		if (it->hairpin)
+			return hairpin_packet(w, table, links, it->egress, &it->packet,
+					      it->outer_port);
+		if (w->egress[it->egress].port)
+			return emit_tunnel(w, links, it->egress, &it->packet, it->outer_port);
+		reason = emit_packet(w, links, it->egress, &it->packet, it->outer_port);
+		/* Where another flow is now, it learns its own hop when its packet is sent. */
+		if (it->flow && reason == REASON_NONE)
+			it->flow->hop = w->hop;
+		return reason;
 	case EGRESS_REJECT:
-		answer_reject(w, p);
+		answer_reject(w, &it->packet);
 		return REASON_REJECTED;
 	case EGRESS_DROP:
 		break;
@@ -452,16 +413,12 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
-		struct flow *f = NULL;
-		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
-		uint16_t egress = 0;
+		unsigned segments = it->segments;
 
 		if (it->done)
 			continue;
 		if (it->reason == REASON_NONE)
-			egress = settle(w, table, links, it, &f);
-		if (it->reason == REASON_NONE)
-			it->reason = emit_one(w, table, links, egress, &it->packet, f);
+			it->reason = emit(w, table, links, it);
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
@@ -471,8 +428,13 @@ static void emit_burst(struct worker *w, const struct table *table, const struct
 void worker_burst(struct worker *w, const struct table *table, const struct links *links,
 		  unsigned n)
 {
+	find_burst(w, n);
 	decide_burst(w, table, n);
+	admit_prepare(w, table, links, n);
+	settle_burst(w, table, links, n);
+	stage_end(w, STAGE_DECIDE);
 	emit_burst(w, table, links, n);
+	stage_end(w, STAGE_EMIT);
 }
 
 /* The only egress is a tunnel, which takes them as they are. */
@@ -482,7 +444,7 @@ static void emit_straight(struct worker *w, unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
-		unsigned segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+		unsigned segments = it->segments;
 
 		if (it->reason == REASON_NONE)
 			it->reason = wg_outward_packet(w, port, &it->packet);
@@ -494,10 +456,9 @@ static void emit_straight(struct worker *w, unsigned n)
 
 /* ---- Out: from the TUN ---- */
 
-static unsigned serve_tun(struct worker *w, const struct table *table, const struct links *links)
+static void parse_burst(struct worker *w, const struct links *links, unsigned n)
 {
-	int error = 0;
-	unsigned n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
+	uint64_t packets = 0, bytes = 0;
 
 	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
@@ -506,16 +467,34 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 		it->done = false;
 		it->reason = w->straight ? wg_outward_parse(&w->bufs[i], &it->packet)
 					 : packet_parse(&w->bufs[i], &it->packet);
-		worker_count(&w->counters.packets_in,
-			     it->reason == REASON_NONE ? packet_segments(&it->packet) : 1);
-		worker_count(&w->counters.bytes_in, w->bufs[i].len);
+		it->segments = it->reason == REASON_NONE ? packet_segments(&it->packet) : 1;
+		packets += it->segments;
+		bytes += w->bufs[i].len;
 		if (it->reason == REASON_NONE && !w->straight && owner_is_doubtful(w, &it->packet))
 			it->reason = owner_sort(w, links, &it->packet);
 	}
-	if (n && w->straight)
+	worker_count(&w->counters.packets_in, packets);
+	worker_count(&w->counters.bytes_in, bytes);
+}
+
+static unsigned serve_tun(struct worker *w, const struct table *table, const struct links *links)
+{
+	int error = 0;
+	unsigned n;
+
+	stage_begin(w);
+	n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
+	if (n == 0)
+		return 0; /* what a look costs is no stage */
+	stage_end(w, STAGE_RECEIVE);
+	parse_burst(w, links, n);
+	stage_end(w, STAGE_PARSE);
+	if (w->straight) {
 		emit_straight(w, n);
-	else if (n)
+		stage_end(w, STAGE_EMIT);
+	} else {
 		worker_burst(w, table, links, n);
+	}
 	return n;
 }
 
@@ -528,6 +507,8 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	unsigned n;
 
 	w->now_ms = now_ms;
+	w->turns++;
+	w->stage_ns = w->turns % STAGE_TURNS == 0;
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].port)
 			wg_outward_retry(w, w->egress[i].port);
@@ -591,19 +572,6 @@ void worker_wake(struct worker *w)
 	(void)n; /* full: it is readable already */
 }
 
-static void release_flow(void *context, const struct flow *f)
-{
-	struct worker *w = context;
-	struct nat *nat = w->egress[f->egress].nat;
-
-	if (f->nat != FLOW_NAT_NONE) {
-		if (nat_at(nat, f->nat)->flows == 1)
-			source_at(w->sources, f->source)->ports--;
-		nat_release(nat, f->nat, w->now_ms);
-	}
-	source_leave(w->sources, f->source);
-}
-
 int worker_init(struct worker *w, size_t flows, uint64_t seed)
 {
 	size_t size = (size_t)BURST_MAX * (BUF_SIZE + REPLY_SIZE_MAX) + 2 * (size_t)BUF_SIZE;
@@ -614,7 +582,7 @@ int worker_init(struct worker *w, size_t flows, uint64_t seed)
 	w->pending = pending_create();
 	if (!w->pending)
 		goto free_storage;
-	w->flows = flow_table_create(flows, seed, release_flow, w);
+	w->flows = flow_table_create(flows, seed, admit_release, w);
 	if (!w->flows)
 		goto free_pending;
 	/* One more: a flow enters before another is evicted for it. */

@@ -19,7 +19,8 @@ enum {
 	BURST_MAX = 64,
 	BURST_BYTES_MAX = 256 * 1024, /* what fits a second-level cache beside the rest */
 	REPLY_SIZE_MAX = 2048,
-	WISHES_MAX = 64, /* power of two */
+	WISHES_MAX = 64,  /* power of two */
+	STAGE_TURNS = 17, /* one of so many is timed; prime, so as not to keep step with traffic */
 };
 
 _Static_assert((int)INBOX_TAKE_MAX <= (int)BURST_MAX, "what is taken over is a burst");
@@ -40,17 +41,26 @@ struct worker_egress {
 	struct wg_port *port;       /* NULL: another type */
 	struct buf *out[BURST_MAX]; /* what this burst sends by it */
 	unsigned out_count;
+	unsigned out_packets; /* that they are on the wire; counted when they are sent */
+	uint64_t out_bytes;
 };
 
 /* One packet of the burst in hand. */
 struct item {
 	struct packet packet;
 	uint64_t hash;
-	uint16_t verdict; /* valid if decided */
-	bool cached;      /* its flow was there, with the current generation */
+	struct flow *flow;  /* found before any flow of the burst came or went; then settled */
+	struct flow *giver; /* of a port, chosen for one that will be made; or NULL */
+	uint16_t verdict;   /* valid if decided */
 	bool decided;
 	bool done; /* it has been seen to */
 	enum reason reason;
+	unsigned segments; /* that it is on the wire */
+	/* What was settled, if no reason speaks against it. */
+	bool hit;            /* the route cache answered */
+	bool hairpin;        /* its flow comes back in */
+	uint16_t egress;     /* by which it goes */
+	uint16_t outer_port; /* of its flow; 0: none */
 };
 
 /* Pieces of what was too long for an egress, until they are sent. */
@@ -102,6 +112,8 @@ struct worker {
 	int wish_fd; /* the dataplane's pipe: tells it that there are wishes */
 	uint64_t now_ms;
 	uint64_t swept_ms;
+	uint32_t turns;
+	uint64_t stage_ns;     /* when the stage in hand began; 0: this turn is not timed */
 	uint64_t spin_ns;      /* how long to look again before sleeping; adapts */
 	uint64_t reply_tokens; /* answers that may still be given this tick */
 	uint64_t reply_ms;

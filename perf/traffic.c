@@ -150,6 +150,7 @@ failed:
 
 struct flow_job {
 	const struct traffic_question *question;
+	bool down;
 	struct answer answer;
 	int rc;
 };
@@ -181,7 +182,7 @@ free_info:
 static void *ask_one(void *argument)
 {
 	struct flow_job *j = argument;
-	struct request r = {.down = j->question->down, .ms = j->question->ms};
+	struct request r = {.down = j->down, .ms = j->question->ms};
 	int fd = connect_to(j->question);
 
 	j->rc = fd;
@@ -201,16 +202,17 @@ static void *ask_one(void *argument)
 
 int traffic_ask(const struct traffic_question *q, double *gbps)
 {
-	struct flow_job jobs[TRAFFIC_FLOWS_MAX] = {0};
-	pthread_t threads[TRAFFIC_FLOWS_MAX];
-	unsigned started = 0;
+	struct flow_job jobs[2 * TRAFFIC_FLOWS_MAX] = {0};
+	pthread_t threads[2 * TRAFFIC_FLOWS_MAX];
+	unsigned started = 0, count = q->way == TRAFFIC_BOTH ? 2 * q->flows : q->flows;
 	double sum = 0;
 	int rc = 0;
 
 	if (q->flows < 1 || q->flows > TRAFFIC_FLOWS_MAX)
 		return -EINVAL;
-	for (; started < q->flows; started++) {
+	for (; started < count; started++) {
 		jobs[started].question = q;
+		jobs[started].down = q->way == TRAFFIC_DOWN || started >= q->flows;
 		rc = -pthread_create(&threads[started], NULL, ask_one, &jobs[started]);
 		if (rc < 0)
 			break;
@@ -232,9 +234,10 @@ static int usage(void)
 	fprintf(stderr,
 		"usage: sluice-perf traffic serve [--port N]\n"
 		"       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
-		"[--down]\n"
+		"[--down|--both]\n"
 		"       sluice-perf traffic send ADDRESS [--flows N] [--ms N] [--size BYTES] "
-		"[--rate N]\n");
+		"[--rate N]\n"
+		"                                        [--down|--spread]\n");
 	return 1;
 }
 
@@ -293,6 +296,8 @@ int perf_traffic(int argc, char **argv)
 		{"flows", required_argument, NULL, 'f'},
 		{"ms", required_argument, NULL, 'm'},
 		{"down", no_argument, NULL, 'd'},
+		{"both", no_argument, NULL, 'b'},
+		{"spread", no_argument, NULL, 'S'},
 		{"size", required_argument, NULL, 's'},
 		{"rate", required_argument, NULL, 'r'},
 		{NULL, 0, NULL, 0},
@@ -314,7 +319,13 @@ int perf_traffic(int argc, char **argv)
 			q.ms = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'd':
-			q.down = true;
+			q.way = TRAFFIC_DOWN;
+			break;
+		case 'b':
+			q.way = TRAFFIC_BOTH;
+			break;
+		case 'S':
+			d.spread = true;
 			break;
 		case 's':
 			d.size = (unsigned)strtoul(optarg, NULL, 10);
@@ -331,6 +342,7 @@ int perf_traffic(int argc, char **argv)
 	if (optind + 1 >= argc)
 		return usage();
 	q.address = d.address = argv[optind + 1];
+	d.down = q.way == TRAFFIC_DOWN;
 	d.flows = q.flows;
 	d.ms = q.ms;
 	if (strcmp(argv[optind], "ask") == 0)

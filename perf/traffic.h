@@ -13,12 +13,18 @@ enum {
 /* Listen on all addresses of both families and serve until killed. Returns an exit status. */
 int traffic_serve(uint16_t port);
 
+enum traffic_way {
+	TRAFFIC_UP,   /* the client sends */
+	TRAFFIC_DOWN, /* the server sends */
+	TRAFFIC_BOTH, /* as many connections each way, at the same time */
+};
+
 struct traffic_question {
 	const char *address; /* of the server, numeric */
 	uint16_t port;
-	unsigned flows; /* connections at once, 1..TRAFFIC_FLOWS_MAX */
+	unsigned flows; /* connections at once, each way; 1..TRAFFIC_FLOWS_MAX */
 	unsigned ms;    /* how long to send */
-	bool down;      /* the server sends, else the client */
+	enum traffic_way way;
 };
 
 /*

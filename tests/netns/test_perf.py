@@ -94,3 +94,19 @@ def test_bad_table(tmp_path):
     done = run_perf("--table", str(table))
     assert done.returncode == 1 and done.stdout == ""
     assert f"{table}:2:1: " in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [["--queues", "0"], ["--queues", "1,x"], ["--runs", "0"],
+                                   ["--ms", "x"], ["--frob"], ["extra"]])
+def test_path_refuses(wrong):
+    done = subprocess.run([PERF, "path", *wrong], capture_output=True, cwd=ROOT, text=True,
+                          timeout=10, check=False)
+    assert done.returncode == 1 and done.stdout == "" and "usage:" in done.stderr
+
+
+def test_path_runs_no_case_of_another_name():
+    done = subprocess.run([PERF, "path", "--json", "--cases", "memory frob"], capture_output=True,
+                          cwd=ROOT, text=True, timeout=10, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [list(json.loads(line)) for line in done.stdout.splitlines()] == [
+        ["machine", "cores", "kernel", "commit"]]

@@ -44,8 +44,8 @@ BANNED_CALLS = {
     "assert": "CHECK, which release builds keep, or return values at a trust edge",
 }
 PACKET_PATH = ("dataplane/worker.c", "dataplane/packet.c", "dataplane/reject.c",
-               "dataplane/answer.c", "dataplane/cut.c", "dataplane/emit.c", "dataplane/hairpin.c",
-               "dataplane/inward.c", "dataplane/source.c")
+               "dataplane/answer.c", "dataplane/admit.c", "dataplane/cut.c", "dataplane/emit.c",
+               "dataplane/hairpin.c", "dataplane/inward.c", "dataplane/source.c")
 MAKERS = re.compile(r"(?:^|_)(?:create|destroy|init|fini|open|close)$")
 ALLOCATION = ("malloc", "calloc", "realloc", "free")
 VAGUE_NAMES = {"util", "utils", "common", "helper", "helpers", "misc"}
