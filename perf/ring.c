@@ -4,14 +4,15 @@
  *
  * The rings run by turns in short slices, in every order, in the same memory and on the same two
  * threads, which stay on their cores: what disturbs the machine for longer than a slice disturbs
- * all of them. A run of a case is the median of its slices. All calls are bulk. What arrives is
- * checked, order and all.
+ * all of them. A run of a case is the median of its slices, and has memory of its own. All calls
+ * are bulk. What arrives is checked, order and all.
  */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "perf/options.h"
@@ -108,21 +109,22 @@ static void await(const uint32_t *count, uint32_t turn)
 static void *work(void *argument)
 {
 	struct bench *b = argument;
-	struct place *place = b->place;
 
 	pin(1);
 	for (uint32_t turn = 1;; turn++) {
 		const struct slice *s = &b->slice;
+		struct place *p;
 
 		await(&b->begun, turn);
 		if (b->stop)
 			return NULL;
+		p = b->place;
 		if (s->what == BOTH)
-			b->other_sum = s->loops->pairs(place->ring, place->objects,
-						       place->cores[1].out, s->n, s->rounds);
+			b->other_sum = s->loops->pairs(p->ring, p->objects, p->cores[1].out, s->n,
+						       s->rounds);
 		else
-			b->other_wrong = !s->loops->consume(place->ring, place->cores[1].out, s->n,
-							    s->rounds);
+			b->other_wrong =
+				!s->loops->consume(p->ring, p->cores[1].out, s->n, s->rounds);
 		tell(&b->ended, turn);
 	}
 }
@@ -236,6 +238,34 @@ struct options {
 	const char *only; /* part of the names of the cases to run; NULL: all */
 };
 
+static struct place *place_create(void)
+{
+	struct place *place = mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (place == MAP_FAILED)
+		fail("out", "of memory");
+	for (unsigned i = 0; i < RING_OBJECTS + RING_N_MAX; i++)
+		place->objects[i] = (void *)(uintptr_t)(i % RING_OBJECTS);
+	return place;
+}
+
+/* Each run in other memory than those before: the caches' parts that serve it are chosen by it. */
+static void run_all(struct bench *b, unsigned runs, const struct ring_subject *const subjects[],
+		    struct samples samples[SUBJECTS])
+{
+	struct place *places[REPORT_RUNS_MAX];
+
+	for (unsigned run = 0; run < runs; run++) {
+		b->place = places[run] = place_create();
+		if (run == 0)
+			choose_rounds(b);
+		run_slices(b, subjects, samples);
+	}
+	while (runs > 0)
+		munmap(places[--runs], sizeof(*places[0]));
+}
+
 static void compare(struct bench *b, const struct options *o, enum ring_threads threads,
 		    enum what what, unsigned n)
 {
@@ -252,9 +282,7 @@ static void compare(struct bench *b, const struct options *o, enum ring_threads 
 	b->slice = (struct slice){.subject = subjects[0], .what = what, .n = n};
 	if (what != PAIR)
 		other_start(b);
-	choose_rounds(b);
-	for (unsigned run = 0; run < o->runs; run++)
-		run_slices(b, subjects, samples);
+	run_all(b, o->runs, subjects, samples);
 	if (what != PAIR)
 		other_stop(b);
 	report_line_second(o->json,
@@ -268,12 +296,6 @@ static void compare(struct bench *b, const struct options *o, enum ring_threads 
 
 static void bench_init(struct bench *b)
 {
-	b->place = aligned_alloc(PAGE, sizeof(*b->place));
-	if (!b->place)
-		fail("out", "of memory");
-	memset(b->place, 0, sizeof(*b->place));
-	for (unsigned i = 0; i < RING_OBJECTS + RING_N_MAX; i++)
-		b->place->objects[i] = (void *)(uintptr_t)(i % RING_OBJECTS);
 	pthread_getaffinity_np(pthread_self(), sizeof(b->cores), &b->cores);
 	pin(0);
 }
@@ -281,7 +303,6 @@ static void bench_init(struct bench *b)
 static void bench_fini(struct bench *b)
 {
 	pthread_setaffinity_np(pthread_self(), sizeof(b->cores), &b->cores);
-	free(b->place);
 }
 
 static int usage(FILE *out)
