@@ -510,7 +510,8 @@ fn netnsSuites(b: *Build, kit: Kit) []const Suite {
     const words = concat(b, Word, &.{
         textWords(b, &.{"/usr/bin/env"}),
         programs,
-        textWords(b, &.{ python, "-B", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider" }),
+        textWords(b, &.{ python, "-B", "-m", "pytest", "-q", "-rs" }),
+        textWords(b, &.{ "-n", "2", "-p", "no:cacheprovider" }),
         textWords(b, &.{"tests/netns"}),
     });
     return suiteList(b, &.{.{ .name = "netns", .words = words }});
