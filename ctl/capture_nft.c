@@ -78,13 +78,32 @@ static void write_busy_set(FILE *out, const struct ports *busy)
 }
 
 /*
+ * The TUN's addresses are nobody's business outside: who is next to an interface could else find
+ * out which one a tunnel has, and by the answers to forged segments what runs through it
+ * (CVE-2019-14899).
+ */
+static void write_hidden(FILE *out, const struct conf *conf, const char *ifname)
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < conf->interface.address_count; i++) {
+		const struct addr *addr = &conf->interface.addresses[i].addr;
+
+		fputs("\t\tiifname != ", out);
+		write_inside(out, conf, ifname);
+		fprintf(out, " %s daddr %s drop\n", addr->version == 4 ? "ip" : "ip6",
+			addr_format(addr, text));
+	}
+}
+
+/*
  * Silence, in two steps. What the kernel itself translates (a user's own masquerade beside Sluice)
  * shares address and ports with Sluice, and only connection tracking can tell whose an answer is:
  * what reaches the input hook is nobody's but Sluice's. But by then connection tracking has made an
  * entry for each packet. So ports from which the kernel never sent anything are dropped before it.
  * AF_PACKET sockets see the packets in any case.
  */
-static void write_silence(FILE *out, const struct conf *conf)
+static void write_silence(FILE *out, const struct conf *conf, const char *ifname)
 {
 	static const char match[] = "meta l4proto { tcp, udp } th";
 
@@ -93,6 +112,7 @@ static void write_silence(FILE *out, const struct conf *conf)
 	      out);
 	fputs("\tchain early {\n\t\ttype filter hook prerouting priority raw; policy accept;\n",
 	      out);
+	write_hidden(out, conf, ifname);
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
 
@@ -184,6 +204,34 @@ static void write_inbound(FILE *out, const struct nft_input *input)
 }
 
 /*
+ * What comes from outside for a host behind this one and claims to be an answer: to a connection
+ * that is captured, whose answers come to our own address, or to none at all. That host would tell
+ * by a RST, or by an acknowledgement, what is open (CVE-2019-14899 for whoever is behind us).
+ */
+static void write_forged(FILE *out, const struct nft_input *input)
+{
+	const struct conf *conf = input->conf;
+	const uint32_t mark = conf->interface.mark;
+	char claims[3][80] = {"ct state invalid"};
+
+	snprintf(claims[1], sizeof claims[1],
+		 "ct direction reply ct mark and 0xffff0000 != 0x%08" PRIx32, mark);
+	snprintf(claims[2], sizeof claims[2], "ct direction reply ct mark 0x%08" PRIx32,
+		 mark | NFT_MARK_OTHER);
+	for (unsigned i = 0; i < conf->egress_count; i++) {
+		if (!is_translating(&conf->egresses[i]))
+			continue;
+		for (unsigned k = 0; k < 3; k++) {
+			fprintf(out,
+				"\t\tiifname \"%s\" %s fib daddr type != local fib daddr oifname ",
+				conf->egresses[i].interface, claims[k]);
+			write_inside(out, conf, input->ifname);
+			fputs(" drop\n", out);
+		}
+	}
+}
+
+/*
  * Reply symmetry. New connections from outside are marked with the egress they came in by; their
  * answers get the mark: those of this host on output, those of hosts behind it on the way in.
  * Answers that arrive by the TUN are Sluice's own and keep to the main table.
@@ -195,6 +243,7 @@ static void write_arrive(FILE *out, const struct nft_input *input)
 
 	fputs("\tchain arrive {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n",
 	      out);
+	write_forged(out, input);
 	for (unsigned i = 0; i < conf->egress_count; i++)
 		if (plan_has_replies(conf, i))
 			fprintf(out,
@@ -255,7 +304,7 @@ int nft_write(FILE *out, const struct nft_input *input)
 	if (input->comment[0] != '\0')
 		fprintf(out, "\tcomment \"%s\"\n", input->comment);
 	write_busy_set(out, input->busy);
-	write_silence(out, input->conf);
+	write_silence(out, input->conf, input->ifname);
 	if (input->conf->interface.capture == CONF_CAPTURE_HOST) {
 		write_before_set(out, input->before, 4);
 		write_before_set(out, input->before, 6);

@@ -39,11 +39,14 @@ static bool routable(const struct flow_key *k)
 	if (k->version == 4)
 		return k->dst[0] != 0 && k->dst[0] != 127 && k->dst[0] < 224 && k->src[0] != 0 &&
 		       k->src[0] != 127 && k->src[0] < 224 &&
-		       !(k->dst[0] == 169 && k->dst[1] == 254);
-	static const uint8_t zero[15];
+		       !(k->dst[0] == 169 && k->dst[1] == 254) &&
+		       !(k->src[0] == 169 && k->src[1] == 254);
+	static const uint8_t zero[15], mapped[12] = {[10] = 0xff, [11] = 0xff};
 	bool dst_special = memcmp(k->dst, zero, 15) == 0 && k->dst[15] <= 1;
 	bool src_special = memcmp(k->src, zero, 15) == 0 && k->src[15] <= 1;
 
+	if (memcmp(k->dst, mapped, 12) == 0 || memcmp(k->src, mapped, 12) == 0)
+		return false; /* IPv4 in disguise */
 	return !dst_special && !src_special && k->dst[0] != 0xff && k->src[0] != 0xff &&
 	       !(k->dst[0] == 0xfe && (k->dst[1] & 0xc0) == 0x80) &&
 	       !(k->src[0] == 0xfe && (k->src[1] & 0xc0) == 0x80);

@@ -476,9 +476,15 @@ Test(ctl_capture, nft_text)
 	static const char *const forward[] = {
 		"\t\tiifname != { \"lo\", \"sluice0\", \"lan0\", \"lan1\" } ct direction original",
 	};
+	static const char *const forged[] = {
+		"\t\tiifname \"eth0\" ct state invalid fib daddr type != local fib daddr oifname {",
+		"\t\tiifname \"eth0\" ct direction reply ct mark and 0xffff0000 != 0x51ce0000 fib",
+		"\t\tiifname \"eth0\" ct direction reply ct mark 0x51ceffff fib",
+	};
 	static const char *const never[] = {
 		"0x51ce0003",                    /* the second of its interface */
 		"iifname \"tun7\" meta l4proto", /* not translated */
+		"iifname \"tun7\" ct state",
 	};
 	struct connection one = {addr("192.0.2.2"), addr("203.0.113.9"), 22, 50000};
 	struct connections before = {.items = &one, .count = 1};
@@ -492,18 +498,21 @@ Test(ctl_capture, nft_text)
 	cr_expect_eq(rc, 0);
 	expect_lines(text, always, sizeof always / sizeof *always, true);
 	expect_lines(text, host, sizeof host / sizeof *host, true);
+	expect_lines(text, forged, sizeof forged / sizeof *forged, true);
 	expect_lines(text, never, sizeof never / sizeof *never, false);
 	free(text);
 	conf = make_conf(CONF_CAPTURE_FORWARD);
 	text = write_nft(&conf, "sluice0", &busy, &before, &rc);
 	expect_lines(text, always, sizeof always / sizeof *always, true);
 	expect_lines(text, forward, 1, true);
+	expect_lines(text, forged, sizeof forged / sizeof *forged, true);
 	expect_lines(text, host + 2, 4, false);
 	free(text);
 	conf = make_conf(CONF_CAPTURE_NONE);
 	text = write_nft(&conf, "sluice0", &busy, &before, &rc);
 	expect_lines(text, always, sizeof always / sizeof *always, true);
 	cr_expect_null(strstr(text, "ct mark"));
+	cr_expect_null(strstr(text, "ct state"));
 	free(text);
 }
 

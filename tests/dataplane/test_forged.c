@@ -213,3 +213,50 @@ Test(dataplane_forged, an_error_comes_by_the_egress_of_its_flow)
 	cr_expect_eq(bench_drops(&b, REASON_UNSOLICITED), 1);
 	bench_close(&b);
 }
+
+/* Sources and destinations that no egress may carry, whatever the table says. */
+Test(dataplane_forged, addresses_that_are_nobodys)
+{
+	static const struct {
+		const char *src, *dst;
+		bool passes;
+	} cases[] = {
+		{"10.0.0.2", "198.51.100.7", true},
+		{"192.0.2.1", "198.51.100.7", true}, /* the host's own, bound to its interface */
+		{"169.253.255.255", "198.51.100.7", true},
+		{"0.1.2.3", "198.51.100.7", false},
+		{"127.0.0.1", "198.51.100.7", false},
+		{"169.254.1.1", "198.51.100.7", false},
+		{"224.0.0.1", "198.51.100.7", false},
+		{"255.255.255.255", "198.51.100.7", false},
+		{"10.0.0.2", "127.1.2.3", false},
+		{"10.0.0.2", "169.254.1.1", false},
+		{"10.0.0.2", "224.0.0.251", false},
+		{"10.0.0.2", "255.255.255.255", false},
+		{"fd00::2", "2001:db8:51::9", true},
+		{"::2", "2001:db8:51::9", true},
+		{"::1", "2001:db8:51::9", false},
+		{"fe80::2", "2001:db8:51::9", false},
+		{"febf::2", "2001:db8:51::9", false},
+		{"ff02::1", "2001:db8:51::9", false},
+		{"::ffff:10.0.0.2", "2001:db8:51::9", false},
+		{"fd00::2", "::1", false},
+		{"fd00::2", "fe80::9", false},
+		{"fd00::2", "ff0e::9", false},
+		{"fd00::2", "::ffff:198.51.100.7", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct packets_spec spec = bench_spec(PROTO_UDP, cases[i].src, cases[i].dst);
+		struct bench b;
+
+		bench_open(&b, &(struct bench_options){0});
+		bench_send(&b, &spec);
+		cr_expect_eq(bench_take_nic(&b, BENCH_DIRECT) || bench_take_nic(&b, BENCH_VPN),
+			     cases[i].passes, "%s to %s", cases[i].src, cases[i].dst);
+		cr_expect_eq(bench_drops(&b, REASON_LINK_LOCAL), !cases[i].passes, "%s to %s",
+			     cases[i].src, cases[i].dst);
+		cr_expect_not(bench_take_tun(&b));
+		bench_close(&b);
+	}
+}
