@@ -90,6 +90,7 @@ void bench_open(struct bench *b, const struct bench_options *o)
 			       .port_last = last,
 			       .on_down = ON_DOWN_DROP},
 	};
+	egresses[BENCH_DIRECT].nat = !o->untranslated;
 	egresses[BENCH_DIRECT].on_down = o->direct_on_down;
 	egresses[BENCH_VPN].on_down = o->vpn_on_down;
 	struct tun_options tun = {.name = "sluice0", .queues = o->queues ? o->queues : 1, .fd = -1};

@@ -30,6 +30,7 @@ struct bench_options {
 	unsigned source_ports;
 	unsigned source_flows;
 	size_t flows;
+	bool untranslated;       /* DIRECT */
 	uint16_t direct_on_down; /* ON_DOWN_* */
 	uint16_t vpn_on_down;
 };

@@ -125,6 +125,55 @@ Test(dataplane_fragment, ends)
 	bench_close(&b);
 }
 
+/* A datagram has one end: another tells that somebody forges, and nothing more of it passes. */
+Test(dataplane_fragment, two_ends)
+{
+	static const struct piece first = {0, 800, true}, middle = {800, 800, true},
+				  last = {1600, 0, true};
+
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		struct packets_spec spec = fragment(version, source(version), 7, &middle);
+		struct bench b;
+
+		bench_open(&b, &(struct bench_options){.mtu = 9000});
+		spec.payload = 2000 - 8;
+		spec.fragment_from = 1200;
+		spec.fragment_size = 0;
+		cr_assert(passes(&b, version, source(version), 7, &first));
+		bench_send(&b, &spec);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT), "the end of one of 2000 bytes");
+		spec.payload = PAYLOAD;
+		spec.fragment_from = 2000;
+		bench_send(&b, &spec);
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT), "IPv%u: another end", version);
+		spec.payload = 2000 - 8;
+		spec.fragment_from = 800;
+		spec.fragment_size = 400;
+		bench_send(&b, &spec);
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT), "IPv%u: spoilt", version);
+		cr_expect(passes(&b, version, source(version), 8, &first));
+		cr_expect(passes(&b, version, source(version), 8, &last));
+		bench_close(&b);
+	}
+}
+
+/* What an older table decided of the first is not true of the others. */
+Test(dataplane_fragment, a_reload_parts_them)
+{
+	static const struct piece first = {0, 800, true}, last = {800, 0, true};
+	struct bench b;
+
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		bench_open(&b, &(struct bench_options){.mtu = 9000});
+		cr_assert(passes(&b, version, source(version), 7, &first));
+		bench_reload_moved(&b);
+		cr_expect_not(passes(&b, version, source(version), 7, &last));
+		cr_expect_not(bench_take_nic(&b, BENCH_VPN));
+		cr_expect_eq(bench_drops(&b, REASON_FRAGMENT), 1);
+		bench_close(&b);
+	}
+}
+
 /* A source that floods loses its own datagrams, and nobody else's. */
 Test(dataplane_fragment, a_flood_harms_nobody_else)
 {

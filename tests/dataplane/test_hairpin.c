@@ -239,3 +239,18 @@ Test(dataplane_hairpin, cannot_be_forged_from_outside)
 	cr_expect_eq(bench_drops(&b, REASON_UNSOLICITED), 2);
 	bench_close(&b);
 }
+
+/* Nobody is translated to the address of an egress with Nat = no: it is one as any other. */
+Test(dataplane_hairpin, not_where_nothing_is_translated)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct packets_spec spec = from(v6, 0, PROTO_UDP, outer[v6], 4000);
+		struct bench b;
+
+		bench_open(&b, &(struct bench_options){.untranslated = true});
+		bench_send(&b, &spec);
+		cr_expect(bench_take_nic(&b, BENCH_VPN), "by the table");
+		cr_expect_not(bench_take_tun(&b));
+		bench_close(&b);
+	}
+}

@@ -2,8 +2,11 @@
 #include "dataplane/dataplane.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "dataplane/packet.h"
+#include "dataplane/worker.h"
 #include "tests/dataplane/bench.h"
 
 TestSuite(dataplane_on_down);
@@ -123,4 +126,45 @@ Test(dataplane_on_down, both_down)
 	cr_expect_not(bench_take_nic(&b, BENCH_VPN));
 	cr_expect_eq(bench_drops(&b, REASON_LINK_DOWN), 1);
 	bench_close(&b);
+}
+
+/* One stands in for another, and a third for that; a ring of them ends. */
+Test(dataplane_on_down, stand_ins_of_stand_ins)
+{
+	static const struct {
+		uint16_t on_down[3];
+		bool up[3];
+		uint16_t want; /* by which way what egress 0 should carry goes */
+	} cases[] = {
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_EGRESS + 2, ON_DOWN_DROP}, {true, true, true}, 0},
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_EGRESS + 2, ON_DOWN_DROP}, {false, true, true}, 1},
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_EGRESS + 2, ON_DOWN_DROP}, {false, false, true}, 2},
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_EGRESS + 2, ON_DOWN_DROP}, {false, false, false}, 2},
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_REJECT, ON_DOWN_DROP}, {false, false, true}, 1},
+		{{ON_DOWN_EGRESS + 1, ON_DOWN_EGRESS + 2, ON_DOWN_EGRESS + 0},
+		 {false, false, false},
+		 0},
+	};
+	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct table *table;
+
+	cr_assert(w);
+	cr_assert_eq(table_build(NULL, 0, 0, 1, &table), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct links *links = links_create(3);
+		uint16_t got;
+
+		memset(w, 0, sizeof(*w));
+		w->egress_count = 3;
+		for (unsigned e = 0; e < 3; e++) {
+			w->egress[e].type = EGRESS_INTERFACE;
+			w->egress[e].on_down = cases[i].on_down[e];
+			links->link[e].up = cases[i].up[e];
+		}
+		got = worker_way(w, table, links, 0);
+		cr_expect_eq(got, cases[i].want, "case %zu: %u, not %u", i, got, cases[i].want);
+		links_destroy(links);
+	}
+	table_destroy(table);
+	free(w);
 }

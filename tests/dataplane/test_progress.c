@@ -104,6 +104,28 @@ Test(dataplane_progress, places)
 	}
 }
 
+/* The same address by another egress is another hop, also where both have one place. */
+Test(dataplane_progress, egresses_are_told_apart)
+{
+	unsigned shared = 0;
+
+	for (uint32_t number = 0; number < 1000; number++) {
+		struct progress progress = {0};
+		const struct addr via = hop_of(number);
+		uint8_t first, second;
+
+		for (uint32_t egress = 0; egress < 32; egress++) {
+			bool fresh = !progress_sent(&progress, egress, &via, START_MS, &second);
+
+			cr_expect(fresh);
+			cr_expect(egress == 0 || second != first);
+			first = egress == 0 ? second : first;
+			shared += second == PROGRESS_NONE;
+		}
+	}
+	cr_expect_gt(shared, 0, "no two met");
+}
+
 static bool wished(struct bench *b, const char *hop)
 {
 	unsigned egress = BENCH_EGRESSES;

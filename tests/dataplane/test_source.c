@@ -103,6 +103,26 @@ Test(dataplane_source, the_greedy_leaves_room)
 	}
 }
 
+/* A mapping that is there serves any destination: it costs no port more. */
+Test(dataplane_source, more_destinations_cost_no_port)
+{
+	struct packets_spec spec = bench_spec(PROTO_UDP, "10.0.0.2", "198.51.100.9");
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){.source_ports = 1});
+	cr_assert(open_flow(&b, "10.0.0.2", 1, PROTO_UDP, true));
+	spec.src_port = 1;
+	for (unsigned i = 0; i < 20; i++) {
+		spec.dst[3]++;
+		bench_send(&b, &spec);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT), "destination %u", i);
+	}
+	spec.src_port = 2;
+	bench_send(&b, &spec);
+	cr_expect_eq(bench_drops(&b, REASON_SOURCE_LIMIT), 1);
+	bench_close(&b);
+}
+
 /* By default half of the table; where a set of it is full, its own flows go for others. */
 Test(dataplane_source, half_of_the_flows)
 {
