@@ -189,8 +189,13 @@ static void play_round(struct stress *s)
 
 static void open_all(struct stress *s)
 {
-	const struct egress_options egress = {EGRESS_INTERFACE,         "tun9",      true, 40000,
-					      40000 + QUEUES * 500 - 1, ON_DOWN_DROP};
+	const struct egress_options egress = {
+		.type = EGRESS_INTERFACE,
+		.interface = "tun9",
+		.nat = true,
+		.port_first = 40000,
+		.port_last = 40000 + QUEUES * 500 - 1,
+	};
 	const struct tun_options tun = {.name = "sluice0", .queues = QUEUES, .fd = -1};
 	struct dataplane_options options = {.egresses = &egress, .egress_count = 1, .flows = 1024};
 	struct links *links = links_create(1);
