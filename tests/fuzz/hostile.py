@@ -79,17 +79,20 @@ def fuzz(name, program, seed, runs):
 
 
 def run_target(name, program, options, notes):
-    """Returns inputs and seconds of its pieces, or None if something was found."""
+    """Returns inputs and seconds of its pieces, and how many of the inputs were run before; or None
+    if something was found."""
     share = options.inputs // len(options.targets)
     with open(program, "rb") as f:
         build = hashlib.sha256(f.read()).hexdigest()[:16]
-    total, spent = 0, 0.0
+    total, spent, before = 0, 0.0, 0
     first, step = options.shard
     for piece in range(first, -(-share // PIECE), step):
         seed = options.seed + piece
         runs = min(PIECE, share - piece * PIECE)
         key = f"{name}-{build}-{seed}-{runs}"
-        if key not in notes.done:
+        if key in notes.done:
+            before += notes.done[key][0]
+        else:
             start = time.monotonic()
             inputs = fuzz(name, program, seed, runs)
             if inputs is None:
@@ -97,7 +100,7 @@ def run_target(name, program, options, notes):
             notes.add(key, inputs, time.monotonic() - start)
         total += notes.done[key][0]
         spent += notes.done[key][1]
-    return total, spent
+    return total, spent, before
 
 
 def main(argv):
@@ -113,7 +116,8 @@ def main(argv):
             continue
         total += result[0]
         spent += result[1]
-        print(f"{name:10} {result[0]:>10} inputs  {result[1]:7.1f} s  clean", flush=True)
+        earlier = f", {result[2]} of them in a run before" if result[2] else ""
+        print(f"{name:10} {result[0]:>10} inputs  {result[1]:7.1f} s  clean{earlier}", flush=True)
     print(f"{'all':10} {total:>10} inputs  {spent:7.1f} s  {found} targets found something")
     return 1 if found else 0
 
