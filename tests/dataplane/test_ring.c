@@ -11,7 +11,7 @@
 enum {
 	SYNCS = RING_MULTI_HTS + 1,
 	STEPS = 3000,
-	CALL_MAX = 72, /* objects; above RING_FEW, so that both ways of copying are used */
+	CALL_MAX = 72, /* objects; above 2 * RING_PIECE, so that all of copying is used */
 };
 
 static struct ring *create(uint32_t size, enum ring_sync in, enum ring_sync out, uint32_t start)
