@@ -199,11 +199,9 @@ void wg_merge_add(struct wg_merge *merge, uint8_t *data, uint32_t len)
 		if (same_flow(m, &v))
 			break;
 	}
-	if (at != WG_MERGE_NONE) {
-		if (is_plain(&v) && append(m, &v))
-			return;
-		m->open = false; /* what comes later must not overtake this one */
-	}
+	if (at != WG_MERGE_NONE && is_plain(&v) && append(m, &v))
+		return;
+	/* The flow's newest item now: later ones cannot overtake it. */
 	at = merge->count;
 	m = new_item(merge, data, len);
 	m->chained = *bucket;

@@ -329,6 +329,37 @@ Test(wireguard_tunnel, what_comes_twice_or_changed_is_dropped)
 	tunnels_close(&t);
 }
 
+/* Of a burst to one peer: only the last datagram of a message may be shorter. */
+Test(wireguard_tunnel, packets_of_all_lengths_share_a_burst)
+{
+	static const unsigned payloads[] = {1000, 1000, 500, 1000, 300, 300, 0, 1000, 1200};
+	struct look look;
+	struct tunnels t;
+	unsigned messages;
+
+	open_look(&t, &look, &(struct tunnels_options){0});
+	messages = t.messages;
+	for (unsigned i = 0; i < 63; i++) {
+		struct packets_spec spec = tunnels_spec(versions[i % 2], PROTO_UDP, 0);
+
+		spec.src_port = (uint16_t)i;
+		spec.payload = payloads[i % 9];
+		tunnels_queue(&t, 0, &spec);
+	}
+	tunnels_turn(&t);
+	messages = t.messages - messages;
+	cr_assert_lt(messages, 63, "one each");
+	for (unsigned i = 0; i < 63; i++) {
+		struct packet packet;
+
+		cr_assert(tunnels_take(&t, 1), "packet %u", i);
+		cr_assert_eq(packet_parse(&t.out, &packet), REASON_NONE);
+		cr_assert_eq(packet.key.src_port, i, "%u, want %u", packet.key.src_port, i);
+		cr_assert_eq(t.out.len - packet.payload, payloads[i % 9], "packet %u", i);
+	}
+	tunnels_close(&t);
+}
+
 /* Verdicts are taken, flows are made; replies go back. */
 Test(wireguard_tunnel, an_egress_among_others_takes_its_packets)
 {

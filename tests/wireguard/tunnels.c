@@ -120,6 +120,8 @@ static unsigned pass_on(struct tunnels *t, unsigned to)
 	while (udp_recv_burst(udp_queue_at(t->relay[to], 0), &m, 1, 1)) {
 		unsigned times;
 
+		cr_assert_leq(udp_segments(&m), UDP_SEGMENTS_MAX);
+		cr_assert_leq(m.len, UDP_MESSAGE_MAX);
 		if (m.data[0] == UDP_TYPE_SESSION) {
 			t->looked += udp_segments(&m);
 			t->messages++;
