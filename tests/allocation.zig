@@ -32,10 +32,12 @@ pub fn files(b: *Build) []const []const u8 {
     for (partSources(b, .lpm, .memory)) |f| append(b, &found, f);
     for (sources(b, "ctl")) |f| {
         const base = std.fs.path.basename(f);
-        for ([_][]const u8{ "conf", "nearest.c", "load.c", "cache.c", "memory.c" }) |start| {
-            if (std.mem.startsWith(u8, base, start)) append(b, &found, f);
-        }
+        const wanted = [_][]const u8{
+            "conf", "nearest.c", "load.c", "cache.c", "memory.c", "quick.c", "text.c",
+        };
+        for (wanted) |start| if (std.mem.startsWith(u8, base, start)) append(b, &found, f);
     }
+    append(b, &found, "dataplane/wireguard/crypto.c");
     for (sources(b, folder)) |f| {
         if (!std.mem.eql(u8, f, seam_file)) append(b, &found, f);
     }
@@ -51,7 +53,7 @@ pub fn suites(b: *Build, kit: Kit) []const Suite {
     const m = addModule(b, s, files(b), flags(b));
     m.addObject(b.addObject(.{ .name = "allocation", .root_module = seam }));
     m.linkLibrary(kit.models);
-    linkLibs(m, &.{"zlib"});
+    linkLibs(m, &.{ "zlib", "libcrypto" });
     const exe = b.addExecutable(.{ .name = "test-allocation", .root_module = m });
     linkCriterion(exe);
     return suiteList(b, &.{.{
