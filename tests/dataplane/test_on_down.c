@@ -145,7 +145,7 @@ Test(dataplane_on_down, stand_ins_of_stand_ins)
 		 {false, false, false},
 		 0},
 	};
-	struct worker *w = aligned_alloc(64, (sizeof(*w) + 63) / 64 * 64);
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
 	struct table *table;
 
 	cr_assert(w);
