@@ -65,7 +65,7 @@ def test_too_little_memory_changes_nothing(gateway):
     with open(f"/proc/{sluice.process.pid}/statm", encoding="ascii") as f:
         size = int(f.read().split()[0]) * resource.getpagesize()
     before = resource.prlimit(sluice.process.pid, resource.RLIMIT_AS)
-    resource.prlimit(sluice.process.pid, resource.RLIMIT_AS, (size + (48 << 20), before[1]))
+    resource.prlimit(sluice.process.pid, resource.RLIMIT_AS, (size + (64 << 20), before[1]))
     sluice.write("listed.txt", "198.51.100.0/24\n45.5.52.0/22\n" +
                  "".join(f"{a}.{b}.{c}.1\n" for a in range(20, 31) for b in range(256)
                          for c in range(256)))
