@@ -13,7 +13,7 @@
 
 #include "ctl/cache.h"
 #include "ctl/memory.h"
-#include "ctl/tunnels.h"
+#include "ctl/wireguard/quick.h"
 #include "lpm/estimate.h"
 
 enum {
@@ -337,7 +337,7 @@ static int load_tunnels(struct conf *conf, struct load_error *err)
 		free(path);
 		if (rc != 0)
 			break;
-		egress->mtu = egress->quick->mtu != 0 ? egress->quick->mtu : TUNNELS_MTU_DEFAULT;
+		egress->mtu = egress->quick->mtu != 0 ? egress->quick->mtu : WG_QUICK_MTU;
 		if (interface->address_count != 0)
 			continue;
 		interface->address_count = egress->quick->address_count;

@@ -2,12 +2,12 @@
 #include "ctl/tunnels.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl/wireguard/server.h"
@@ -26,19 +26,11 @@ struct tunnels {
 	struct tunnel tunnel[CONF_EGRESSES_MAX];
 };
 
-static uint64_t boot_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * WG_NS + (uint64_t)t.tv_nsec;
-}
-
 static int target_set(void *context, const struct wg_changes *changes)
 {
 	const struct tunnel *t = context;
 
-	return wg_device_apply(wg_tunnel_device(t->tunnel), changes, boot_ns());
+	return wg_device_apply(wg_tunnel_device(t->tunnel), changes, wg_device_now_ns());
 }
 
 static int target_get(void *context, struct wg_snapshot **out)

@@ -10,7 +10,6 @@
 #include "dataplane/wireguard/tunnel.h"
 
 enum {
-	TUNNELS_MTU_DEFAULT = 1420,
 	TUNNELS_ERROR_MAX = 256,
 };
 

@@ -9,6 +9,7 @@
 
 #include "dataplane/check.h"
 #include "dataplane/inspect.h"
+#include "dataplane/pipe.h"
 #include "dataplane/wireguard/port.h"
 #include "dataplane/worker.h"
 
@@ -26,24 +27,6 @@ struct dataplane {
 	int wish_pipe[2]; /* workers write, the control thread reads */
 	struct worker **workers;
 };
-
-/* Both ends nonblocking: a full pipe is as good as one byte. */
-static int pipe_open(int fds[2])
-{
-	if (pipe(fds) < 0)
-		return -errno;
-	for (int i = 0; i < 2; i++) {
-		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-	}
-	return 0;
-}
-
-static void pipe_close(int fds[2])
-{
-	close(fds[0]);
-	close(fds[1]);
-}
 
 /* Seeds for hashes and port choice; nobody outside may guess them. */
 static int random_seed(uint64_t *seed)

@@ -20,12 +20,12 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl/commands.h"
 #include "ctl/threads.h"
 #include "ctl/wireguard/link.h"
+#include "ctl/wireguard/quick.h"
 #include "ctl/wireguard/server.h"
 #include "ctl/wireguard/text.h"
 #include "dataplane/dataplane.h"
@@ -36,7 +36,6 @@
 #define RUN_DIR "/var/run/wireguard"
 
 enum {
-	MTU_DEFAULT = 1420,
 	QUEUES_MAX = 4,
 	TURN_MS = 1000, /* deadlines of clients are looked at so often, and where the TUN is */
 
@@ -81,20 +80,12 @@ static int fail(const struct program *p, const char *what, int rc)
 	return rc;
 }
 
-static uint64_t now_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * WG_NS + (uint64_t)t.tv_nsec;
-}
-
 /* ---- What the control socket asks ---- */
 
 static int target_set(void *context, const struct wg_changes *changes)
 {
 	const struct program *p = context;
-	int rc = wg_device_apply(wg_tunnel_device(p->tunnel), changes, now_ns(CLOCK_BOOTTIME));
+	int rc = wg_device_apply(wg_tunnel_device(p->tunnel), changes, wg_device_now_ns());
 
 	if (rc < 0)
 		fail(p, "set", rc);
@@ -145,7 +136,7 @@ static int open_tun(struct program *p)
 		return fail(p, "cannot open the TUN device", rc);
 	rc = wg_link_open(tun_queue_fd(tun_queue_at(p->tun, 0)), &p->link);
 	if (rc == 0 && options.fd < 0)
-		rc = wg_link_set_mtu(p->link, MTU_DEFAULT);
+		rc = wg_link_set_mtu(p->link, WG_QUICK_MTU);
 	return rc < 0 ? fail(p, "cannot set the TUN device up", rc) : 0;
 }
 
@@ -264,7 +255,7 @@ static void serve(struct program *p)
 
 		if (poll(fds, COUNT, TURN_MS) < 0 && errno != EINTR)
 			return;
-		server_process(p->server, now_ns(CLOCK_MONOTONIC) / 1000000);
+		server_process(p->server, wg_device_now_ns() / 1000000);
 		if (fds[SIGNALS].revents)
 			return;
 		if (fds[REMOVED].revents && is_removed(p)) {
@@ -368,6 +359,12 @@ static int usage(FILE *out)
 	return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static int complain(const char *what, const char *word)
+{
+	fprintf(stderr, "sluice-wg: %s '%s'\n", what, word);
+	return usage(stderr);
+}
+
 static int log_level(void)
 {
 	const char *text = getenv("LOG_LEVEL");
@@ -390,12 +387,16 @@ int main(int argc, char **argv)
 			return printf("sluice-wg %s\n", SLUICE_VERSION) < 0;
 		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
 			return usage(stdout);
-		else if (argv[i][0] == '-' || p.interface)
-			return usage(stderr);
+		else if (argv[i][0] == '-')
+			return complain("unknown option", argv[i]);
+		else if (p.interface)
+			return complain("one interface only, what is", argv[i]);
 		else
 			p.interface = argv[i];
 	}
-	if (!p.interface || !p.interface[0] || strlen(p.interface) >= TUN_NAME_MAX)
-		return usage(stderr);
+	if (!p.interface || !p.interface[0])
+		return complain("an interface is needed, not", "");
+	if (strlen(p.interface) >= TUN_NAME_MAX)
+		return complain("longer than an interface's name can be:", p.interface);
 	return run(&p);
 }

@@ -15,6 +15,7 @@
 
 enum {
 	WG_QUICK_HOST_MAX = 256, /* of an endpoint, with its terminator */
+	WG_QUICK_MTU = 1420,     /* where none is said: for Ethernet, and IPv6 outside */
 };
 
 /* Where a peer is, as written: an address or a name. */

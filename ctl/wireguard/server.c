@@ -31,7 +31,7 @@ size_t wg_server_measure(const char *input, size_t scanned, size_t size)
 	return end ? (size_t)(end - input) + 1 : 0;
 }
 
-static int do_get(struct wg_target *target, bool whole, FILE *out)
+static void do_get(struct wg_target *target, bool whole, FILE *out)
 {
 	struct wg_snapshot *device;
 	int rc = whole ? target->get(target->context, &device) : -EINVAL;
@@ -41,10 +41,9 @@ static int do_get(struct wg_target *target, bool whole, FILE *out)
 		wg_snapshot_free(device);
 	}
 	fprintf(out, "errno=%d\n\n", -rc);
-	return 0;
 }
 
-static int do_set(struct wg_target *target, const char *text, size_t size, FILE *out)
+static void do_set(struct wg_target *target, const char *text, size_t size, FILE *out)
 {
 	struct wg_uapi_set set;
 	unsigned line;
@@ -55,7 +54,6 @@ static int do_set(struct wg_target *target, const char *text, size_t size, FILE 
 		wg_uapi_free(&set);
 	}
 	fprintf(out, "errno=%d\n\n", rc);
-	return 0;
 }
 
 int wg_server_handle(struct wg_target *target, const char *request, size_t size, char **reply,
@@ -64,14 +62,16 @@ int wg_server_handle(struct wg_target *target, const char *request, size_t size,
 	const bool get = size > OPERATION && memcmp(request, get_line, OPERATION) == 0;
 	const bool set = size > OPERATION && memcmp(request, set_line, OPERATION) == 0;
 	FILE *out = open_memstream(reply, reply_size);
-	int rc = -EPROTO;
+	int rc = 0;
 
 	if (out == NULL)
 		return -ENOMEM;
 	if (get)
-		rc = do_get(target, request[size - 1] == '\n', out);
+		do_get(target, request[size - 1] == '\n', out);
 	else if (set && memcmp(request + size - 2, "\n\n", 2) == 0)
-		rc = do_set(target, request + OPERATION, size - OPERATION - 1, out);
+		do_set(target, request + OPERATION, size - OPERATION - 1, out);
+	else
+		rc = -EPROTO;
 	if (fclose(out) != 0)
 		rc = -ENOMEM;
 	return rc;

@@ -2,7 +2,6 @@
 #include "dataplane/wireguard/device.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/rand.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "dataplane/check.h"
+#include "dataplane/pipe.h"
 #include "dataplane/ring.h"
 #include "dataplane/wireguard/state.h"
 
@@ -39,17 +39,6 @@ uint64_t wg_wall_ns(struct wg_device *d)
 {
 	return d->options.wall_ns ? d->options.wall_ns(d->options.context)
 				  : clock_ns(CLOCK_REALTIME);
-}
-
-static int pipe_open(int fds[2])
-{
-	if (pipe(fds) < 0)
-		return -errno;
-	for (int i = 0; i < 2; i++) {
-		fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
-		fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-	}
-	return 0;
 }
 
 /* Messages go round between two rings: those that wait, and room for more. */
@@ -141,8 +130,7 @@ void wg_device_destroy(struct wg_device *d)
 	free(d->roster);
 	wg_aead_destroy(d->aead);
 	wg_crypto_destroy(d->crypto);
-	close(d->pipe[0]);
-	close(d->pipe[1]);
+	pipe_close(d->pipe);
 	pthread_mutex_destroy(&d->lock);
 	secret_unmap(d, sizeof(*d));
 }
@@ -262,7 +250,7 @@ int wg_device_fd(const struct wg_device *d)
 	return d->pipe[0];
 }
 
-static uint64_t boot_ns(void)
+uint64_t wg_device_now_ns(void)
 {
 #ifdef CLOCK_BOOTTIME
 	return clock_ns(CLOCK_BOOTTIME);
@@ -288,9 +276,9 @@ static void *device_main(void *device)
 	struct pollfd wait = {.fd = d->pipe[0], .events = POLLIN};
 
 	while (!__atomic_load_n(&d->stop, __ATOMIC_RELAXED)) {
-		uint64_t due_ns = wg_device_serve(d, boot_ns());
+		uint64_t due_ns = wg_device_serve(d, wg_device_now_ns());
 
-		poll(&wait, 1, sleep_ms(boot_ns(), due_ns));
+		poll(&wait, 1, sleep_ms(wg_device_now_ns(), due_ns));
 	}
 	return NULL;
 }

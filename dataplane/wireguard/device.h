@@ -115,6 +115,9 @@ void wg_device_receive(struct wg_device *device, const uint8_t *data, size_t len
  */
 uint64_t wg_device_serve(struct wg_device *device, uint64_t now_ns);
 
+/* The clock of the times that are arguments here. Any thread */
+uint64_t wg_device_now_ns(void);
+
 /* Readable when wg_device_serve has something to do; it then resets it. Stays the device's. */
 int wg_device_fd(const struct wg_device *device);
 
