@@ -166,6 +166,8 @@ def test_link_down_and_up(gateway):
     for address in (LISTED4, LISTED6):
         assert fails(gateway.client.python, udp_ask, address, timeout=0.3) == "TimeoutError"
     gateway.gw.run("ip link set eth0 up")
+    error = fails(gateway.client.python, udp_ask, LISTED4, timeout=0.2)
+    assert error == "TimeoutError", "its routes are gone, and so are what they said"
     bring_back(gateway)
     for address in (LISTED4, LISTED6):
         assert resumes(gateway, address) < RESUME_S, address
