@@ -394,8 +394,10 @@ int main(int argc, char **argv)
 		else
 			p.interface = argv[i];
 	}
-	if (!p.interface || !p.interface[0])
-		return complain("an interface is needed, not", "");
+	if (!p.interface || !p.interface[0]) {
+		fputs("sluice-wg: no interface is named\n", stderr);
+		return usage(stderr);
+	}
 	if (strlen(p.interface) >= TUN_NAME_MAX)
 		return complain("longer than an interface's name can be:", p.interface);
 	return run(&p);

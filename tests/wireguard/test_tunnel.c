@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "dataplane/packet.h"
+#include "dataplane/wireguard/outward.h"
+#include "dataplane/wireguard/port.h"
 #include "tests/wireguard/tunnels.h"
 #include "tun/tun_mem.h"
 #include "tun/udp_mem.h"
@@ -129,6 +131,39 @@ Test(wireguard_tunnel, packets_wait_for_the_session_in_order)
 		cr_assert_eq(packet_parse(&t.out, &packet), REASON_NONE);
 		cr_assert_eq(packet.key.src_port, i, "%u, want %u", packet.key.src_port, i);
 	}
+	tunnels_close(&t);
+}
+
+/*
+ * A session that begins in the millisecond of the last look wakes the worker, which must not think
+ * that it has looked already: it would sleep for a second.
+ */
+Test(wireguard_tunnel, who_was_woken_looks_again_in_the_same_millisecond)
+{
+	static const uint8_t nothing[100];
+	const struct wg_stage_peer nobody = {.number = 7, .id = 7};
+	const struct buf buf = {.data = (uint8_t *)nothing, .len = sizeof(nothing)};
+	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
+	struct wg_port *port;
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	cr_assert(w);
+	memset(w, 0, sizeof(*w));
+	w->now_ms = 5;
+	cr_assert_eq(
+		wg_port_create(&(struct wg_port_options){.tunnel = t.ends[0].tunnel, .workers = 1},
+			       &port),
+		0);
+	wg_outward_retry(w, port); /* nothing waits: this is no look */
+	for (unsigned i = 1; i <= 2; i++) {
+		cr_assert_eq(wg_stage_add(port->stage, &nobody, &buf), 0);
+		wg_outward_retry(w, port);
+		cr_expect_eq(w->counters.drops[REASON_NO_PEER], i, "look %u", i);
+		wg_port_rest(port);
+	}
+	wg_port_destroy(port);
+	free(w);
 	tunnels_close(&t);
 }
 
