@@ -32,8 +32,12 @@ def inode(ns):
 
 
 def gone(processes, namespaces):
-    """Wait until none of these is left; what is, when that takes too long."""
-    deadline = time.monotonic() + 3
+    """Wait until none of these is left; what is, when that takes too long.
+
+    The kernel gives a namespace's number again: a test beside this one may have it for a while.
+    What we leave stays longer: its processes sleep for 100 s.
+    """
+    deadline = time.monotonic() + 45
     while time.monotonic() < deadline:
         left = [p for p in processes if os.path.exists(f"/proc/{p}")]
         left += [n for n in namespaces if n in open_namespaces()]
