@@ -5,6 +5,11 @@
 
 #include "ctl/server.h"
 
+/* An answer to nobody's request. */
+#define last_word(text, reason)                                                                    \
+	"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"" text          \
+	"\",\"data\":{\"reason\":\"" reason "\"}}}\n"
+
 static size_t measure(const char *input, size_t scanned, size_t size)
 {
 	const char *end = memchr(input + scanned, '\n', size - scanned);
@@ -40,10 +45,8 @@ int rpc_open(const struct rpc_options *options, struct server **out, struct rpc_
 				.measure = measure,
 				.handle = handle,
 				.context = options->table,
-				.busy = "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-"
-					"32000,"
-					"\"message\":\"too many clients\","
-					"\"data\":{\"reason\":\"busy\"}}}\n",
+				.busy = last_word("too many clients", "busy"),
+				.exhausted = last_word("out of memory", "memory"),
 			},
 	};
 

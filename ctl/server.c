@@ -179,14 +179,24 @@ static bool client_grow(const struct server *s, struct client *c)
 	return true;
 }
 
+/* A last word to who is put out. NULL: none. */
+static void send_text(int fd, const char *text)
+{
+	if (text != NULL)
+		send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Answer `size` bytes of input. False if the client is to go. */
 static bool client_handle(struct server *s, struct client *c, size_t size, bool may_write)
 {
 	char *reply = NULL;
 	size_t reply_size = 0;
+	int rc = s->protocol.handle(s->protocol.context, c->input, size, may_write, &reply,
+				    &reply_size);
 
-	if (s->protocol.handle(s->protocol.context, c->input, size, may_write, &reply,
-			       &reply_size) < 0) {
+	if (rc < 0) {
+		if (rc == -ENOMEM)
+			send_text(c->fd, s->protocol.exhausted);
 		free(reply);
 		return false;
 	}
@@ -271,15 +281,6 @@ static struct client *find_place(struct server *s, bool may_write)
 	return place;
 }
 
-static void refuse_busy(const struct server *s, int fd)
-{
-	const char *text = s->protocol.busy;
-
-	if (text != NULL)
-		send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
-	close(fd);
-}
-
 static bool peer_may_write(int fd)
 {
 	struct ucred peer;
@@ -297,7 +298,8 @@ static void client_add(struct server *s, int fd)
 	struct epoll_event event = {.events = EPOLLIN};
 
 	if (c == NULL) {
-		refuse_busy(s, fd);
+		send_text(fd, s->protocol.busy);
+		close(fd);
 		return;
 	}
 	event.data.u32 = (uint32_t)(c - s->clients);

@@ -40,12 +40,13 @@ struct server_protocol {
 	 * request:   with its end; or the first request_max bytes of one that is too long
 	 * may_write: whether the client is the superuser, or who we are
 	 * reply:     the server's, to be freed, on errors too; left NULL: there is none
-	 * Errors:    any: the client goes
+	 * Errors:    any: the client goes; on -ENOMEM it is sent `exhausted` first
 	 */
 	int (*handle)(void *context, const char *request, size_t size, bool may_write, char **reply,
 		      size_t *reply_size);
 	void *context;
-	const char *busy; /* sent to who finds no place; NULL: nothing */
+	const char *busy;      /* sent to who finds no place; NULL: nothing */
+	const char *exhausted; /* sent to whom there is no memory to answer; NULL: nothing */
 };
 
 struct server_options {
