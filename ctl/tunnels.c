@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ctl/wireguard/server.h"
+#include "ctl/wireguard/sources.h"
 
 struct tunnel {
 	const struct conf_egress *egress; /* NULL: no tunnel */
@@ -22,6 +23,7 @@ struct tunnel {
 struct tunnels {
 	unsigned count; /* of egresses */
 	int epoll_fd;
+	struct wg_sources *sources;
 	const char *ifname;
 	struct tunnel tunnel[CONF_EGRESSES_MAX];
 };
@@ -106,6 +108,7 @@ void tunnels_close(struct tunnels *all)
 		server_close(all->tunnel[i].server);
 		wg_tunnel_close(all->tunnel[i].tunnel);
 	}
+	wg_sources_close(all->sources);
 	if (all->epoll_fd >= 0)
 		close(all->epoll_fd);
 	free(all);
@@ -169,30 +172,50 @@ void tunnels_run_hooks(const struct tunnels *all, enum wg_quick_hook hook)
 	}
 }
 
+static int watch(struct tunnels *all, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	return epoll_ctl(all->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* The control socket of one tunnel. Errors: with a line in error */
+static int listen_for(struct tunnels *all, struct tunnel *t, char error[TUNNELS_ERROR_MAX])
+{
+	struct rpc_error err;
+	char path[128];
+	int rc;
+
+	snprintf(path, sizeof(path), "/var/run/wireguard/%s.sock", t->egress->name);
+	t->target = (struct wg_target){.context = t, .set = target_set, .get = target_get};
+	rc = wg_server_open(path, -1, &t->target, &t->server, &err);
+	if (rc == 0)
+		rc = watch(all, server_fd(t->server));
+	if (rc < 0)
+		snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %.200s", t->egress->name,
+			 t->server ? strerror(-rc) : err.text);
+	return rc;
+}
+
 int tunnels_listen(struct tunnels *all, char error[TUNNELS_ERROR_MAX])
 {
-	for (unsigned i = 0; i < all->count; i++) {
-		struct tunnel *t = &all->tunnel[i];
-		struct epoll_event event = {.events = EPOLLIN};
-		struct rpc_error err;
-		char path[128];
-		int rc;
+	unsigned listening = 0;
+	int rc = 0;
 
-		if (!t->egress)
+	for (unsigned i = 0; i < all->count && rc == 0; i++) {
+		if (!all->tunnel[i].egress)
 			continue;
-		snprintf(path, sizeof(path), "/var/run/wireguard/%s.sock", t->egress->name);
-		t->target = (struct wg_target){.context = t, .set = target_set, .get = target_get};
-		rc = wg_server_open(path, -1, &t->target, &t->server, &err);
-		if (rc == 0 &&
-		    epoll_ctl(all->epoll_fd, EPOLL_CTL_ADD, server_fd(t->server), &event) < 0)
-			rc = -errno;
-		if (rc < 0) {
-			snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %.200s", t->egress->name,
-				 t->server ? strerror(-rc) : err.text);
-			return rc;
-		}
+		rc = listen_for(all, &all->tunnel[i], error);
+		listening++;
 	}
-	return 0;
+	if (rc < 0 || listening == 0)
+		return rc;
+	rc = wg_sources_open(&all->sources);
+	if (rc == 0)
+		rc = watch(all, wg_sources_fd(all->sources));
+	if (rc < 0)
+		snprintf(error, TUNNELS_ERROR_MAX, "cannot watch the routes: %s", strerror(-rc));
+	return rc;
 }
 
 int tunnels_fd(const struct tunnels *all)
@@ -205,4 +228,9 @@ void tunnels_process(struct tunnels *all, uint64_t now_ms)
 	for (unsigned i = 0; i < all->count; i++)
 		if (all->tunnel[i].server)
 			server_process(all->tunnel[i].server, now_ms);
+	if (!all->sources || !wg_sources_due(all->sources, now_ms))
+		return;
+	for (unsigned i = 0; i < all->count; i++)
+		if (all->tunnel[i].tunnel)
+			wg_sources_review(all->sources, wg_tunnel_device(all->tunnel[i].tunnel));
 }

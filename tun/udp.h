@@ -31,9 +31,10 @@ struct udp_endpoint {
 	uint8_t addr[16];   /* wire order; IPv4 in the first 4 bytes, the others 0 */
 	uint8_t source[16]; /* ours; all zero: the system chooses */
 	uint32_t scope;     /* interface of a link-local IPv6 address, else 0 */
+	uint32_t link;      /* interface that it was heard by; 0: not heard yet. Not for sending */
 	uint16_t port;      /* host byte order */
 	uint8_t version;    /* 4 or 6; 0: none */
-	uint8_t zero;
+	uint8_t zero[5];
 };
 
 /* Datagrams of one far end and traffic class, back to back; all but the last are equally long. */
@@ -105,9 +106,9 @@ unsigned udp_recv_burst(struct udp_queue *queue, struct udp_message *messages, u
  * by datagram.
  *
  * messages: n of them, at most UDP_BURST_MAX; at most UDP_SEGMENTS_MAX datagrams and
- * UDP_MESSAGE_MAX bytes each, a datagram has at least one byte; source_gone is filled in Returns:
- * how many datagrams were refused (queue full, no route) Thread:   the queue's one worker; others
- * by a queue of their own
+ *           UDP_MESSAGE_MAX bytes each, a datagram has at least one byte; source_gone is filled in
+ * Returns:  how many datagrams were refused (queue full, no route)
+ * Thread:   the queue's one worker; others by a queue of their own
  */
 unsigned udp_send_burst(struct udp_queue *queue, struct udp_message *messages, unsigned n);
 

@@ -330,9 +330,11 @@ static void read_control(struct msghdr *header, struct udp_message *m)
 		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			memcpy(&info4, data, sizeof(info4));
 			memcpy(m->endpoint.source, &info4.ipi_spec_dst, 4);
+			m->endpoint.link = (uint32_t)info4.ipi_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&info6, data, sizeof(info6));
 			memcpy(m->endpoint.source, &info6.ipi6_addr, 16);
+			m->endpoint.link = info6.ipi6_ifindex;
 		} else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
 			m->tos = *data;
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {

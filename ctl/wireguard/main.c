@@ -27,6 +27,7 @@
 #include "ctl/wireguard/link.h"
 #include "ctl/wireguard/quick.h"
 #include "ctl/wireguard/server.h"
+#include "ctl/wireguard/sources.h"
 #include "ctl/wireguard/text.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/links.h"
@@ -54,6 +55,7 @@ struct program {
 	char path[128];
 	struct tun *tun;
 	struct wg_tunnel *tunnel;
+	struct wg_sources *sources;
 	struct dataplane *dataplane;
 	struct wg_link *link;
 	struct server *server;
@@ -176,6 +178,9 @@ static int open_tunnel(struct program *p)
 
 	if (rc < 0)
 		return fail(p, "cannot open the sockets", rc);
+	rc = wg_sources_open(&p->sources);
+	if (rc < 0)
+		return fail(p, "cannot watch the routes", rc);
 	egress.tunnel = p->tunnel;
 	rc = dataplane_create(&options, &p->dataplane, NULL);
 	if (rc == 0)
@@ -242,7 +247,7 @@ static int start(struct program *p)
 
 static void serve(struct program *p)
 {
-	enum { SIGNALS, SERVER, REMOVED, LINK, COUNT };
+	enum { SIGNALS, SERVER, REMOVED, LINK, ROUTES, COUNT };
 
 	for (;;) {
 		struct pollfd fds[COUNT] = {
@@ -250,12 +255,17 @@ static void serve(struct program *p)
 			[SERVER] = {.fd = server_fd(p->server), .events = POLLIN},
 			[REMOVED] = {.fd = p->removed, .events = POLLIN},
 			[LINK] = {.fd = wg_link_fd(p->link), .events = POLLIN},
+			[ROUTES] = {.fd = wg_sources_fd(p->sources), .events = POLLIN},
 		};
+		uint64_t now_ms;
 		int rc;
 
 		if (poll(fds, COUNT, TURN_MS) < 0 && errno != EINTR)
 			return;
-		server_process(p->server, wg_device_now_ns() / 1000000);
+		now_ms = wg_device_now_ns() / 1000000;
+		server_process(p->server, now_ms);
+		if (wg_sources_due(p->sources, now_ms))
+			wg_sources_review(p->sources, wg_tunnel_device(p->tunnel));
 		if (fds[SIGNALS].revents)
 			return;
 		if (fds[REMOVED].revents && is_removed(p)) {
@@ -280,6 +290,7 @@ static void take_down(struct program *p)
 	else
 		tun_close(p->tun);
 	wg_tunnel_close(p->tunnel);
+	wg_sources_close(p->sources);
 	wg_link_close(p->link);
 }
 

@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -302,6 +303,23 @@ void wg_device_stop(struct wg_device *d)
 		;
 	pthread_join(d->thread, NULL);
 	d->started = false;
+}
+
+void wg_device_review_sources(struct wg_device *d, const struct wg_ways *ways)
+{
+	static const uint8_t none[16];
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned i = 0; i < d->roster->count; i++) {
+		struct wg_peer *peer = &d->roster->members[i]->peer;
+		struct udp_endpoint endpoint;
+
+		if (wg_peer_endpoint(peer, &endpoint) && endpoint.link &&
+		    memcmp(endpoint.source, none, sizeof(none)) != 0 &&
+		    !ways->stands(ways->context, &endpoint, d->mark))
+			wg_peer_forget_source(peer, endpoint.source);
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
 uint64_t wg_device_wall_floor(struct wg_device *d)

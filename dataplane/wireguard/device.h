@@ -118,6 +118,19 @@ uint64_t wg_device_serve(struct wg_device *device, uint64_t now_ns);
 /* The clock of the times that are arguments here. Any thread */
 uint64_t wg_device_now_ns(void);
 
+/* Who knows the ways out of this host. */
+struct wg_ways {
+	/* Whether the way to that far end still leaves by endpoint->link. mark: of our sockets */
+	bool (*stands)(void *context, const struct udp_endpoint *endpoint, uint32_t mark);
+	void *context;
+};
+
+/*
+ * Look at the addresses of ours that peers are spoken to from. One whose way does not stand is
+ * forgotten: the system chooses, until the peer is heard again.
+ */
+void wg_device_review_sources(struct wg_device *device, const struct wg_ways *ways);
+
 /* Readable when wg_device_serve has something to do; it then resets it. Stays the device's. */
 int wg_device_fd(const struct wg_device *device);
 

@@ -564,34 +564,6 @@ Test(ctl_rpc_server, another_user_may_read_but_not_write)
 	bench_end(&b);
 }
 
-static void *nothing(size_t size)
-{
-	(void)size;
-	return NULL;
-}
-
-/* Who cannot be answered for want of memory is told so, and the next one is served. */
-Test(ctl_rpc_server, no_memory_for_an_answer)
-{
-	struct bench b;
-	int fd;
-
-	bench_start(&b, 0);
-	fd = dial(b.path);
-	bench_turn(&b);
-	say(fd, ECHO);
-	json_set_alloc_funcs(nothing, free);
-	bench_turn(&b);
-	json_set_alloc_funcs(malloc, free);
-	EXPECT_REASON(fd, "memory");
-	EXPECT_HEARD(fd, "(closed)");
-	fd = dial(b.path);
-	say(fd, ECHO);
-	bench_turn(&b);
-	EXPECT_HEARD(fd, ECHOED);
-	bench_end(&b);
-}
-
 /*
  * All places taken by another user who is silent. Root still gets in, and nobody puts root out, not
  * even in the midst of a request.

@@ -80,6 +80,14 @@ def in_thread(function):
     return future.result()
 
 
+def wait_for(function, seconds=5):
+    """Until it is true. Returns what it last said."""
+    end = time.monotonic() + seconds
+    while not (said := function()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return said
+
+
 def words(command):
     return shlex.split(command) if isinstance(command, str) else [str(w) for w in command]
 

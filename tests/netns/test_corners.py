@@ -16,7 +16,8 @@ import time
 
 import pytest
 
-from harness import (Capture, Sluice, TcpSession, have_tun, ping, tcp_fetch, tcp_send, udp_ask)
+from harness import (Capture, Sluice, TcpSession, have_tun, ping, tcp_fetch, tcp_send, udp_ask,
+                     wait_for)
 
 LISTED4, LISTED6 = "198.51.100.7", "2a02:db8::7"
 OTHER4, OTHER6 = "203.0.114.77", "2a00:1450:4001::77"
@@ -103,14 +104,6 @@ def drops(sluice):
 
 def counter(sluice, name):
     return next(c["value"] for c in sluice.json("stats")["counters"] if c["name"] == name)
-
-
-def wait_for(function, seconds=5):
-    """Until it is true; else what it last said."""
-    end = time.monotonic() + seconds
-    while not function() and time.monotonic() < end:
-        time.sleep(0.05)
-    return function()
 
 
 def cpu_seconds(process):

@@ -114,6 +114,23 @@ def test_roaming_and_restart(ends):
     assert at(OUTER[6][0], 6000) in b.show("endpoints")
 
 
+def test_another_way_has_another_source(net, ends):
+    """Not too sticky: where routes now leave by another interface, its address is used."""
+    a, b = connect(ends)
+    assert ping(ends[0], INNER4[1]) == 1
+    assert at(OUTER[4][0], 5000) in b.show("endpoints")
+    net.veth(ends[0], "eth1", ends[1], "eth1")
+    for ns in ends:
+        for link in "all", "eth0", "eth1":
+            ns.sysctl(f"net.ipv4.conf.{link}.rp_filter", 0)
+    ends[0].run("ip addr add 192.0.2.3/32 dev eth1")
+    ends[0].run(f"ip route add {OUTER[4][1]}/32 dev eth1 src 192.0.2.3")
+    assert harness.wait_for(lambda: ping(ends[0], INNER4[1]) == 1 and
+                            at("192.0.2.3", 5000) in b.show("endpoints"))
+    assert ping(ends[1], INNER4[0], 2) == 2
+    assert a.show("endpoints") == f"{b.key.public}\t{at(OUTER[4][1], 5001)}"
+
+
 def test_configuration_comes_back_as_it_went(net):
     """wg setconf, showconf, syncconf, addconf; limits of addresses and peers (netns.sh)."""
     ns = net.namespace("a")

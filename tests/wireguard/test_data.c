@@ -127,6 +127,40 @@ Test(wireguard_data, wg_d4_a_source_is_forgotten)
 	pair_destroy(p);
 }
 
+static bool never(void *context, const struct udp_endpoint *endpoint, uint32_t mark)
+{
+	unsigned *asked = context;
+
+	(void)mark;
+	*asked += endpoint->link;
+	return false;
+}
+
+/* Only who was heard by some interface, and answered from an address of ours, is looked at. */
+Test(wireguard_data, wg_d4_sources_are_reviewed)
+{
+	struct pair *p = pair_create();
+	struct udp_endpoint e;
+	unsigned asked = 0;
+	const struct wg_ways ways = {.stands = never, .context = &asked};
+
+	pair_meet(p);
+	wg_device_review_sources(p->ends[0].device, &ways);
+	cr_assert_eq(asked, 0);
+	cr_assert(wg_peer_endpoint(pair_peer(p, 0), &e));
+	cr_assert_eq(e.source[0], 192);
+	e.link = 7;
+	wg_peer_set_endpoint(pair_peer(p, 0), &e);
+	for (unsigned i = 0; i < 2; i++) {
+		wg_device_review_sources(p->ends[0].device, &ways);
+		cr_assert_eq(asked, 7, "once, while there is a source");
+		cr_assert(wg_peer_endpoint(pair_peer(p, 0), &e));
+		cr_assert_eq(e.source[0], 0);
+		cr_assert_eq(e.addr[0], 192);
+	}
+	pair_destroy(p);
+}
+
 Test(wireguard_data, wg_d10_keepalives)
 {
 	struct pair *p = pair_create();
