@@ -10,6 +10,7 @@ pub fn suites(b: *Build, kit: Kit) []const Suite {
     const tests = root.sources(b, "tests/sockets");
     const files = root.concat(b, []const u8, &.{ &.{"tests/main.c"}, tests });
     const m = root.addModule(b, kit.settings, files, &.{});
+    m.linkLibrary(kit.models);
     m.linkLibrary(kit.library);
     for (root.libsluice) |part| root.linkLibs(m, part.libs());
     root.linkLibs(m, root.linux_libs);

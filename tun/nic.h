@@ -6,8 +6,8 @@
  * A nic has one queue a worker. Each queue receives only packets to this host whose destination
  * port (TCP, UDP), identifier (ICMP echo reply) or quoted source port (ICMP error) lies in its
  * slice of the port range: slice i is [port_first + i * slice, port_first + (i + 1) * slice). IPv6
- * fragments come by their identification, all of a datagram by one queue: first ones with a port of
- * the whole range, later ones whatever they belong to.
+ * fragments come by addresses and identification, all of a datagram by one queue: first ones with a
+ * port of the whole range, later ones whatever they belong to.
  */
 #ifndef SLUICE_TUN_NIC_H
 #define SLUICE_TUN_NIC_H

@@ -2,6 +2,8 @@
 #ifdef __linux__
 #include "tun/nic_filter_linux.h"
 
+#include "tun/fanout.h"
+
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <netinet/icmp6.h>
@@ -26,12 +28,12 @@ enum label {
 	V6_QUOTE,
 	V6_QUOTE_PORT,
 	V6_QUOTE_ECHO,
-	V6_FRAGMENT,
-	V6_FRAGMENT_PORT,
-	FOUND, /* A holds the port */
-	ACCEPT,
+	V6_FRAGMENT, /* of which the program has no port to go by, or wants none */
+	FOUND,       /* A holds the port */
 	REJECT,
-	LABELS,
+	EXTENSIONS, /* two for each that may be passed over, and one for what follows */
+	QUOTED_EXTENSIONS = EXTENSIONS + 2 * FANOUT_EXTENSIONS_MAX + 1,
+	LABELS = QUOTED_EXTENSIONS + 2 * FANOUT_QUOTED_MAX + 1,
 };
 
 enum {
@@ -40,15 +42,17 @@ enum {
 	IP4_FRAGMENT = 6, /* offset of flags and fragment offset */
 	IP4_PROTOCOL = 9,
 	IP6_NEXT_HEADER = 6,
+	IP6_ADDRESSES = 8,
 	IP6_LEN = 40,
+	IP6_EXTENSION_LEN = 1,
+	IP6_OFFSET = 2, /* in a fragment header */
+	IP6_ID = 4,
+	IP6_LATER = 0xfff8,    /* of the offset: not the first fragment */
+	IP6_FRAGMENT = 0xfff9, /* not whole */
 	L4_SOURCE = 0,
 	L4_DESTINATION = 2,
 	ECHO_ID = 4,
 	ICMP_LEN = 8, /* then the quoted packet, in both families */
-	FRAGMENT_LEN = 8,
-	FRAGMENT_OFFSET = 2,
-	FRAGMENT_OFFSET_MASK = 0xfff8,
-	FRAGMENT_ID = 4,
 };
 
 /* Until link() has run, jt and jf (k of an unconditional jump) hold labels. */
@@ -117,6 +121,11 @@ static void load8_after_x(struct program *p, uint32_t offset)
 static void load16_after_x(struct program *p, uint32_t offset)
 {
 	emit(p, BPF_LD | BPF_H | BPF_IND, offset);
+}
+
+static void load32_after_x(struct program *p, uint32_t offset)
+{
+	emit(p, BPF_LD | BPF_W | BPF_IND, offset);
 }
 
 /* What the kernel knows of a packet apart from its bytes. */
@@ -189,23 +198,55 @@ static void find_port_v4(struct program *p, uint32_t ip)
 	go(p, FOUND);
 }
 
-static void find_port_v6(struct program *p, uint32_t ip)
+/*
+ * Pass over the extension headers behind an IPv6 header; its next one is in A, and X is where that
+ * starts, counted from ip. At the end they are those of layer 4.
+ *
+ * fragments: the bits of an offset with which to go to on_fragment
+ */
+static void pass_extensions(struct program *p, uint32_t ip, unsigned label, unsigned count,
+			    uint32_t fragments, enum label on_fragment)
 {
-	const uint32_t l4 = ip + IP6_LEN;
-	const uint32_t quoted = l4 + ICMP_LEN;
-	const uint32_t quoted_l4 = quoted + IP6_LEN;
+	const unsigned done = label + 2 * count;
+
+	for (unsigned i = 0; i < count; i++, label += 2) {
+		jump(p, BPF_JEQ, IPPROTO_DSTOPTS, label, NEXT);
+		jump(p, BPF_JEQ, IPPROTO_HOPOPTS, label, NEXT);
+		jump(p, BPF_JEQ, IPPROTO_ROUTING, label, NEXT);
+		jump(p, BPF_JEQ, IPPROTO_FRAGMENT, NEXT, done);
+		load16_after_x(p, ip + IP6_OFFSET);
+		jump(p, BPF_JSET, fragments, on_fragment, NEXT);
+		emit(p, BPF_LD | BPF_IMM, 0); /* its length, which it does not tell */
+		go(p, label + 1);
+		place(p, label);
+		load8_after_x(p, ip + IP6_EXTENSION_LEN);
+		place(p, label + 1);
+		emit(p, BPF_ALU | BPF_ADD | BPF_K, 1);
+		emit(p, BPF_ALU | BPF_LSH | BPF_K, 3);
+		emit(p, BPF_ALU | BPF_ADD | BPF_X, 0);
+		emit(p, BPF_ST, 0);
+		load8_after_x(p, ip);
+		emit(p, BPF_LDX | BPF_MEM, 0);
+	}
+	place(p, done);
+}
+
+static void find_port_v6(struct program *p, uint32_t ip, uint32_t fragments)
+{
+	const uint32_t quoted = ip + ICMP_LEN;
 
 	place(p, V6);
 	load8(p, ip + IP6_NEXT_HEADER);
-	jump(p, BPF_JEQ, IPPROTO_FRAGMENT, V6_FRAGMENT, NEXT);
+	emit(p, BPF_LDX | BPF_IMM, IP6_LEN);
+	pass_extensions(p, ip, EXTENSIONS, FANOUT_EXTENSIONS_MAX, fragments, V6_FRAGMENT);
 	switch_protocol(p, IPPROTO_ICMPV6, V6_ICMP, V6_PORT);
 
 	place(p, V6_PORT);
-	load16(p, l4 + L4_DESTINATION);
+	load16_after_x(p, ip + L4_DESTINATION);
 	go(p, FOUND);
 
 	place(p, V6_ICMP);
-	load8(p, l4);
+	load8_after_x(p, ip);
 	jump(p, BPF_JEQ, ICMP6_ECHO_REPLY, V6_ECHO, NEXT);
 	jump(p, BPF_JEQ, ICMP6_DST_UNREACH, V6_QUOTE, NEXT);
 	jump(p, BPF_JEQ, ICMP6_PACKET_TOO_BIG, V6_QUOTE, NEXT);
@@ -213,58 +254,59 @@ static void find_port_v6(struct program *p, uint32_t ip)
 	jump(p, BPF_JEQ, ICMP6_PARAM_PROB, V6_QUOTE, REJECT);
 
 	place(p, V6_ECHO);
-	load16(p, l4 + ECHO_ID);
+	load16_after_x(p, ip + ECHO_ID);
 	go(p, FOUND);
 
 	place(p, V6_QUOTE);
-	load8(p, quoted + IP6_NEXT_HEADER);
+	load8_after_x(p, quoted + IP6_NEXT_HEADER);
+	emit(p, BPF_ST, 0);
+	emit(p, BPF_MISC | BPF_TXA, 0);
+	emit(p, BPF_ALU | BPF_ADD | BPF_K, ICMP_LEN + IP6_LEN);
+	emit(p, BPF_MISC | BPF_TAX, 0);
+	emit(p, BPF_LD | BPF_MEM, 0);
+	pass_extensions(p, ip, QUOTED_EXTENSIONS, FANOUT_QUOTED_MAX, IP6_LATER, REJECT);
 	switch_protocol(p, IPPROTO_ICMPV6, V6_QUOTE_ECHO, V6_QUOTE_PORT);
 
 	place(p, V6_QUOTE_PORT);
-	load16(p, quoted_l4 + L4_SOURCE);
+	load16_after_x(p, ip + L4_SOURCE);
 	go(p, FOUND);
 
 	place(p, V6_QUOTE_ECHO);
-	load8(p, quoted_l4);
+	load8_after_x(p, ip);
 	jump(p, BPF_JEQ, ICMP6_ECHO_REQUEST, NEXT, REJECT);
-	load16(p, quoted_l4 + ECHO_ID);
+	load16_after_x(p, ip + ECHO_ID);
 	go(p, FOUND);
 }
 
-/* A first fragment by its port; later ones have none. */
-static void accept_fragment_v6(struct program *p, uint32_t ip)
+/* As fanout_of_fragment. X: where the fragment header starts, counted from the IP header. */
+static void choose_by_fragment(struct program *p, unsigned queues)
 {
-	const uint32_t fragment = ip + IP6_LEN;
-	const uint32_t l4 = fragment + FRAGMENT_LEN;
-
-	place(p, V6_FRAGMENT);
-	load16(p, fragment + FRAGMENT_OFFSET);
-	jump(p, BPF_JSET, FRAGMENT_OFFSET_MASK, ACCEPT, NEXT);
-	load8(p, fragment);
-	jump(p, BPF_JEQ, IPPROTO_TCP, V6_FRAGMENT_PORT, NEXT);
-	jump(p, BPF_JEQ, IPPROTO_UDP, V6_FRAGMENT_PORT, NEXT);
-	jump(p, BPF_JEQ, IPPROTO_ICMPV6, NEXT, REJECT);
-	load8(p, l4);
-	jump(p, BPF_JEQ, ICMP6_ECHO_REPLY, NEXT, REJECT);
-	load16(p, l4 + ECHO_ID);
-	go(p, FOUND);
-
-	place(p, V6_FRAGMENT_PORT);
-	load16(p, l4 + L4_DESTINATION);
+	load32_after_x(p, IP6_ID);
+	for (uint32_t at = IP6_ADDRESSES; at < IP6_LEN; at += 4) {
+		emit(p, BPF_MISC | BPF_TAX, 0);
+		emit(p, BPF_LD | BPF_W | BPF_ABS, at);
+		emit(p, BPF_ALU | BPF_XOR | BPF_X, 0);
+	}
+	emit(p, BPF_ALU | BPF_MUL | BPF_K, FANOUT_MULTIPLIER);
+	emit(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+	emit(p, BPF_ALU | BPF_MOD | BPF_K, queues);
+	emit(p, BPF_RET | BPF_A, 0);
 }
 
 /*
  * Jump to FOUND with the port in A, to V6_FRAGMENT, or to REJECT. Bytes are loaded by plain
  * offsets, not from SKF_NET_OFF on: those loads reach only the linear part of a packet and fail on
  * what a driver left in pages.
+ *
+ * fragments: of IPv6, by the bits of their offset, that go to V6_FRAGMENT
  */
-static void find_port(struct program *p, uint32_t ip)
+static void find_port(struct program *p, uint32_t ip, uint32_t fragments)
 {
 	load_meta(p, SKF_AD_PROTOCOL);
 	jump(p, BPF_JEQ, ETH_P_IPV6, V6, NEXT);
 	jump(p, BPF_JEQ, ETH_P_IP, NEXT, REJECT);
 	find_port_v4(p, ip);
-	find_port_v6(p, ip);
+	find_port_v6(p, ip, fragments);
 }
 
 unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link_len,
@@ -276,12 +318,11 @@ unsigned nic_filter_accept(struct sock_filter out[NIC_FILTER_MAX], unsigned link
 	jump(&p, BPF_JEQ, PACKET_HOST, NEXT, REJECT);
 	load_meta(&p, SKF_AD_VLAN_TAG); /* the kernel took the tag out of the frame */
 	jump(&p, BPF_JSET, VLAN_ID_MASK, REJECT, NEXT);
-	find_port(&p, link_len);
-	accept_fragment_v6(&p, link_len);
+	find_port(&p, link_len, IP6_LATER); /* a first one by its port */
 	place(&p, FOUND);
 	emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
 	jump(&p, BPF_JGE, port_count, REJECT, NEXT);
-	place(&p, ACCEPT);
+	place(&p, V6_FRAGMENT);
 	emit(&p, BPF_RET | BPF_K, UINT32_MAX);
 	place(&p, REJECT);
 	emit(&p, BPF_RET | BPF_K, 0);
@@ -294,16 +335,14 @@ unsigned nic_filter_fanout(struct sock_filter out[NIC_FILTER_MAX], uint16_t port
 {
 	struct program p = {.code = out};
 
-	find_port(&p, 0);
-	place(&p, V6_FRAGMENT); /* all of a datagram's meet, by its identification */
-	emit(&p, BPF_LD | BPF_W | BPF_ABS, IP6_LEN + FRAGMENT_ID);
-	emit(&p, BPF_ALU | BPF_MOD | BPF_K, queues);
-	emit(&p, BPF_RET | BPF_A, 0);
+	find_port(&p, 0, IP6_FRAGMENT); /* all of a datagram alike */
 	place(&p, FOUND);
 	emit(&p, BPF_ALU | BPF_SUB | BPF_K, port_first);
 	jump(&p, BPF_JGE, slice * queues, REJECT, NEXT);
 	emit(&p, BPF_ALU | BPF_DIV | BPF_K, slice);
 	emit(&p, BPF_RET | BPF_A, 0);
+	place(&p, V6_FRAGMENT);
+	choose_by_fragment(&p, queues);
 	place(&p, REJECT);
 	emit(&p, BPF_RET | BPF_K, 0);
 	link_labels(&p);

@@ -11,6 +11,8 @@
  */
 #include "tun/nic.h"
 
+#include "tun/bpf_linux.h"
+#include "tun/fanout_linux.h"
 #include "tun/features_linux.h"
 #include "tun/nic_filter_linux.h"
 #include "tun/tun.h"
@@ -150,32 +152,51 @@ static int attach_filter(const struct nic *nic, int fd, uint16_t port_first, uns
 	return 0;
 }
 
-/* Take a group number that nobody uses, and set its program before a second queue can join. */
-static int make_fanout(struct nic *nic, int fd)
+/* Where no BPF may be loaded (in a user namespace), the classic program does the same. */
+static int set_classic_fanout(const struct nic *nic, int fd)
 {
-	/* By port; a single queue needs no program. */
-	const uint32_t type = nic->options.queues == 1 ? PACKET_FANOUT_CPU : PACKET_FANOUT_CBPF;
-	const uint32_t flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING | PACKET_FANOUT_FLAG_DEFRAG;
 	struct sock_filter code[NIC_FILTER_MAX];
 	struct sock_fprog program = {.filter = code};
-	int group = 0;
-	socklen_t len = sizeof(group);
-	int rc;
 
-	rc = set_option(fd, SOL_PACKET, PACKET_FANOUT,
-			(int)((type | flags | PACKET_FANOUT_FLAG_UNIQUEID) << 16));
-	if (rc < 0)
-		return rc;
-	if (getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, &len) < 0)
-		return -errno;
-	nic->fanout = (uint32_t)(group & 0xffff) | (type | flags) << 16;
-	if (type != PACKET_FANOUT_CBPF)
-		return 0;
 	program.len = (unsigned short)nic_filter_fanout(code, nic->options.port_first,
 							nic->options.slice, nic->options.queues);
 	if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof(program)) < 0)
 		return -errno;
 	return 0;
+}
+
+/* Take a group number that nobody uses, and set its program before a second queue can join. */
+static int make_fanout(struct nic *nic, int fd)
+{
+	const struct fanout_slices slices = {
+		.port_first = nic->options.port_first,
+		.slice = nic->options.slice,
+		.queues = nic->options.queues,
+	};
+	const uint32_t flags = PACKET_FANOUT_FLAG_IGNORE_OUTGOING | PACKET_FANOUT_FLAG_DEFRAG;
+	uint32_t type = PACKET_FANOUT_CPU; /* a single queue needs no program */
+	struct bpf_object *object = NULL;
+	int program = -1;
+	int group = 0;
+	socklen_t len = sizeof(group);
+	int rc;
+
+	if (nic->options.queues > 1) {
+		program = fanout_load(&slices, &object);
+		type = program < 0 ? PACKET_FANOUT_CBPF : PACKET_FANOUT_EBPF;
+	}
+
+	rc = set_option(fd, SOL_PACKET, PACKET_FANOUT,
+			(int)((type | flags | PACKET_FANOUT_FLAG_UNIQUEID) << 16));
+	if (rc == 0 && getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, &len) < 0)
+		rc = -errno;
+	nic->fanout = (uint32_t)(group & 0xffff) | (type | flags) << 16;
+	if (rc == 0 && type == PACKET_FANOUT_CBPF)
+		rc = set_classic_fanout(nic, fd);
+	if (rc == 0 && type == PACKET_FANOUT_EBPF)
+		rc = set_option(fd, SOL_PACKET, PACKET_FANOUT_DATA, program);
+	bpf_unload(object);
+	return rc;
 }
 
 static int set_up_sending(const struct nic *nic, int fd)

@@ -15,18 +15,27 @@ static bool is_known(uint16_t code)
 	case BPF_LD | BPF_W | BPF_ABS:
 	case BPF_LD | BPF_H | BPF_ABS:
 	case BPF_LD | BPF_B | BPF_ABS:
+	case BPF_LD | BPF_W | BPF_IND:
 	case BPF_LD | BPF_H | BPF_IND:
 	case BPF_LD | BPF_B | BPF_IND:
+	case BPF_LD | BPF_IMM:
 	case BPF_LD | BPF_MEM:
+	case BPF_LDX | BPF_IMM:
+	case BPF_LDX | BPF_MEM:
 	case BPF_LDX | BPF_B | BPF_MSH:
 	case BPF_ST:
 	case BPF_ALU | BPF_ADD | BPF_X:
+	case BPF_ALU | BPF_ADD | BPF_K:
 	case BPF_ALU | BPF_SUB | BPF_K:
+	case BPF_ALU | BPF_MUL | BPF_K:
 	case BPF_ALU | BPF_DIV | BPF_K:
 	case BPF_ALU | BPF_MOD | BPF_K:
 	case BPF_ALU | BPF_AND | BPF_K:
+	case BPF_ALU | BPF_XOR | BPF_X:
 	case BPF_ALU | BPF_LSH | BPF_K:
+	case BPF_ALU | BPF_RSH | BPF_K:
 	case BPF_MISC | BPF_TAX:
+	case BPF_MISC | BPF_TXA:
 	case BPF_JMP | BPF_JA:
 	case BPF_JMP | BPF_JEQ | BPF_K:
 	case BPF_JMP | BPF_JGE | BPF_K:
@@ -53,7 +62,9 @@ bool bpf_is_valid(const struct sock_filter *code, unsigned count)
 		     f->code == (BPF_ALU | BPF_MOD | BPF_K)) &&
 		    f->k == 0)
 			return false;
-		if (f->code == BPF_ST && f->k >= BPF_MEMWORDS)
+		if ((f->code == BPF_ST || f->code == (BPF_LD | BPF_MEM) ||
+		     f->code == (BPF_LDX | BPF_MEM)) &&
+		    f->k >= BPF_MEMWORDS)
 			return false;
 		if (f->code == (BPF_JMP | BPF_JA) && f->k >= left)
 			return false;
@@ -93,7 +104,45 @@ static uint32_t load(struct machine *m, uint32_t at, unsigned size)
 	return value;
 }
 
-/* All that is neither a jump nor a return. */
+static void calculate(struct machine *m, const struct sock_filter *f)
+{
+	switch (f->code) {
+	case BPF_ALU | BPF_ADD | BPF_X:
+		m->a += m->x;
+		break;
+	case BPF_ALU | BPF_ADD | BPF_K:
+		m->a += f->k;
+		break;
+	case BPF_ALU | BPF_SUB | BPF_K:
+		m->a -= f->k;
+		break;
+	case BPF_ALU | BPF_MUL | BPF_K:
+		m->a *= f->k;
+		break;
+	case BPF_ALU | BPF_DIV | BPF_K:
+		m->a /= f->k;
+		break;
+	case BPF_ALU | BPF_MOD | BPF_K:
+		m->a %= f->k;
+		break;
+	case BPF_ALU | BPF_AND | BPF_K:
+		m->a &= f->k;
+		break;
+	case BPF_ALU | BPF_XOR | BPF_X:
+		m->a ^= m->x;
+		break;
+	case BPF_ALU | BPF_LSH | BPF_K:
+		m->a <<= f->k;
+		break;
+	case BPF_ALU | BPF_RSH | BPF_K:
+		m->a >>= f->k;
+		break;
+	default:
+		m->failed = true;
+	}
+}
+
+/* All that is neither arithmetic, nor a jump, nor a return. */
 static void step(struct machine *m, const struct sock_filter *f)
 {
 	switch (f->code) {
@@ -106,14 +155,26 @@ static void step(struct machine *m, const struct sock_filter *f)
 	case BPF_LD | BPF_B | BPF_ABS:
 		m->a = load(m, f->k, 1);
 		break;
+	case BPF_LD | BPF_W | BPF_IND:
+		m->a = load(m, m->x + f->k, 4);
+		break;
 	case BPF_LD | BPF_H | BPF_IND:
 		m->a = load(m, m->x + f->k, 2);
 		break;
 	case BPF_LD | BPF_B | BPF_IND:
 		m->a = load(m, m->x + f->k, 1);
 		break;
+	case BPF_LD | BPF_IMM:
+		m->a = f->k;
+		break;
 	case BPF_LD | BPF_MEM:
 		m->a = m->memory[f->k];
+		break;
+	case BPF_LDX | BPF_IMM:
+		m->x = f->k;
+		break;
+	case BPF_LDX | BPF_MEM:
+		m->x = m->memory[f->k];
 		break;
 	case BPF_LDX | BPF_B | BPF_MSH:
 		m->x = 4 * (load(m, f->k, 1) & 0xf);
@@ -121,26 +182,11 @@ static void step(struct machine *m, const struct sock_filter *f)
 	case BPF_ST:
 		m->memory[f->k] = m->a;
 		break;
-	case BPF_ALU | BPF_ADD | BPF_X:
-		m->a += m->x;
-		break;
-	case BPF_ALU | BPF_SUB | BPF_K:
-		m->a -= f->k;
-		break;
-	case BPF_ALU | BPF_DIV | BPF_K:
-		m->a /= f->k;
-		break;
-	case BPF_ALU | BPF_MOD | BPF_K:
-		m->a %= f->k;
-		break;
-	case BPF_ALU | BPF_AND | BPF_K:
-		m->a &= f->k;
-		break;
-	case BPF_ALU | BPF_LSH | BPF_K:
-		m->a <<= f->k;
-		break;
 	case BPF_MISC | BPF_TAX:
 		m->x = m->a;
+		break;
+	case BPF_MISC | BPF_TXA:
+		m->a = m->x;
 		break;
 	default:
 		m->failed = true;
@@ -176,7 +222,10 @@ uint32_t bpf_run(const struct sock_filter *code, unsigned count, const struct bp
 			i += holds(&m, f) ? f->jt : f->jf;
 			continue;
 		}
-		step(&m, f);
+		if (BPF_CLASS(f->code) == BPF_ALU)
+			calculate(&m, f);
+		else
+			step(&m, f);
 		if (m.failed)
 			return 0;
 	}

@@ -139,7 +139,7 @@ static unsigned build_ip6(const struct packets_spec *spec, uint8_t *ip, unsigned
 	static const uint8_t src[16] = {0x20, 1, 0xd, 0xb8, [15] = 1};
 	static const uint8_t dst[16] = {0x20, 1, 0xd, 0xb8, 0, 1, [15] = 2};
 	static const uint8_t none[16];
-	unsigned size = 40 + 8 * spec->ext_count;
+	unsigned size = 40 + 8 * spec->ext_count + spec->ext_more;
 	uint8_t *next = ip + 6;
 
 	memset(ip, 0, size);
@@ -150,7 +150,9 @@ static unsigned build_ip6(const struct packets_spec *spec, uint8_t *ip, unsigned
 	memcpy(ip + 24, memcmp(spec->dst, none, 16) == 0 ? dst : spec->dst, 16);
 	for (unsigned i = 0; i < spec->ext_count; i++) {
 		*next = spec->ext[i];
-		next = ip + 40 + 8 * i;
+		next = ip + 40 + 8 * i + (i > 0 ? spec->ext_more : 0);
+		if (i == 0)
+			next[1] = (uint8_t)(spec->ext_more / 8);
 		if (spec->ext[i] == FRAGMENT)
 			put32(next + 4, spec->id);
 		else if (spec->ext[i] != 43)

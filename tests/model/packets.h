@@ -38,6 +38,7 @@ struct packets_spec {
 	unsigned tcp_options;         /* the same */
 	uint8_t ext[PACKETS_EXT_MAX]; /* IPv6 extension headers: 0, 43, 60, 44 (atomic) */
 	unsigned ext_count;
+	unsigned ext_more; /* bytes of padding in the first of them, a multiple of 8 */
 	bool dont_fragment;
 	uint16_t id;
 	bool no_csum;      /* UDP over IPv4 without checksum */

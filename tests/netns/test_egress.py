@@ -5,6 +5,7 @@
                       +-- vpn0 -- exit -- world_exit      (see topology.py)
 """
 
+import re
 import socket
 import time
 
@@ -98,6 +99,11 @@ def test_interface_without_ethernet(l3_gateway, queues):
     use_both_sides(l3_gateway)
 
 
+def fanout_kinds(namespace):
+    """By what answers are dealt out: PACKET_FANOUT_CBPF is 6, PACKET_FANOUT_EBPF 7."""
+    return set(re.findall(r"fanout\(id:\d+,type:(\w+)\)", namespace.run("ss -0 -e").stdout))
+
+
 def handed_over(sluice):
     return sum(q["handed_over"] for q in sluice.json("queue", "show")["queues"])
 
@@ -111,6 +117,7 @@ def test_many_at_once(gateway, bpf):
     sluice = Sluice(gateway.gw, conf(queues=4), files=FILES, bpf=bpf)
     steering = sluice.json("status")["steering"]
     assert bpf or steering == "flow"
+    assert fanout_kinds(gateway.gw) == {"0x6" if steering == "flow" else "0x7"}
     sessions = [gateway.client.python(TcpSession, address)
                 for _ in range(50) for address in (LISTED4, LISTED6, OTHER4, OTHER6)]
     assert len({(s.seen.side, s.seen.peer, s.seen.port) for s in sessions}) == len(sessions)

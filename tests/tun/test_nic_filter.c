@@ -2,7 +2,8 @@
 #include "tun/nic_filter_linux.h"
 
 #include "tests/model/bpf.h"
-#include "tests/model/packets.h"
+#include "tests/model/outside.h"
+#include "tun/fanout.h"
 
 #include <criterion/criterion.h>
 #include <linux/if_ether.h>
@@ -19,103 +20,6 @@ enum {
 	END = FIRST + QUEUES * SLICE,
 	NONE = -1, /* accepted by no queue */
 	LINK_MAX = ETH_HLEN,
-
-	TCP = IPPROTO_TCP,
-	UDP = IPPROTO_UDP,
-	ICMP = IPPROTO_ICMP,
-	ICMP6 = IPPROTO_ICMPV6,
-};
-
-/* One packet, and where its port stands. */
-struct layout {
-	const char *name;
-	struct packets_spec outer;
-	struct packets_spec quoted; /* version 0: the packet quotes none */
-	bool accepted;              /* when its port is in the range */
-};
-
-/* `src_port` stands for an echo's identifier; the port under test is put in by build(). */
-static const struct layout layouts[] = {
-	{"v4 tcp", {.version = 4, .proto = TCP}, {0}, true},
-	{"v4 tcp, options", {.version = 4, .proto = TCP, .ip_options = 40}, {0}, true},
-	{"v4 udp", {.version = 4, .proto = UDP}, {0}, true},
-	{"v4 udp, options, data",
-	 {.version = 4, .proto = UDP, .ip_options = 4, .payload = 1400},
-	 {0},
-	 true},
-	{"v4 echo reply", {.version = 4, .proto = ICMP, .icmp_type = 0}, {0}, true},
-	{"v4 echo request", {.version = 4, .proto = ICMP, .icmp_type = 8}, {0}, false},
-	{"v4 timestamp reply", {.version = 4, .proto = ICMP, .icmp_type = 14}, {0}, false},
-	{"v4 other protocol", {.version = 4, .proto = 47, .payload = 40}, {0}, false},
-	{"v4 first fragment",
-	 {.version = 4, .proto = UDP, .payload = 64, .fragment = true, .fragment_size = 32},
-	 {0},
-	 true},
-	{"v4 later fragment",
-	 {.version = 4, .proto = UDP, .payload = 64, .fragment = true, .fragment_from = 8},
-	 {0},
-	 false},
-	{"v4 unreachable, tcp",
-	 {.version = 4, .proto = ICMP, .icmp_type = 3},
-	 {.version = 4, .proto = TCP},
-	 true},
-	{"v4 time exceeded, udp, options in both",
-	 {.version = 4, .proto = ICMP, .icmp_type = 11, .ip_options = 8},
-	 {.version = 4, .proto = UDP, .ip_options = 16},
-	 true},
-	{"v4 parameter problem, echo",
-	 {.version = 4, .proto = ICMP, .icmp_type = 12},
-	 {.version = 4, .proto = ICMP, .icmp_type = 8},
-	 true},
-	{"v4 unreachable, echo reply",
-	 {.version = 4, .proto = ICMP, .icmp_type = 3},
-	 {.version = 4, .proto = ICMP, .icmp_type = 0},
-	 false},
-	{"v4 redirect, udp",
-	 {.version = 4, .proto = ICMP, .icmp_type = 5},
-	 {.version = 4, .proto = UDP},
-	 false},
-	{"v4 unreachable, later fragment",
-	 {.version = 4, .proto = ICMP, .icmp_type = 3},
-	 {.version = 4, .proto = UDP, .payload = 64, .fragment = true, .fragment_from = 8},
-	 false},
-	{"v4 unreachable, other protocol",
-	 {.version = 4, .proto = ICMP, .icmp_type = 3},
-	 {.version = 4, .proto = 47, .payload = 16},
-	 false},
-	{"v6 tcp", {.version = 6, .proto = TCP}, {0}, true},
-	{"v6 udp", {.version = 6, .proto = UDP, .payload = 9}, {0}, true},
-	{"v6 echo reply", {.version = 6, .proto = ICMP6, .icmp_type = 129}, {0}, true},
-	{"v6 echo request", {.version = 6, .proto = ICMP6, .icmp_type = 128}, {0}, false},
-	{"v6 neighbour solicitation", {.version = 6, .proto = ICMP6, .icmp_type = 135}, {0}, false},
-	{"v6 destination options",
-	 {.version = 6, .proto = UDP, .ext = {60}, .ext_count = 1},
-	 {0},
-	 false},
-	{"v6 unreachable, tcp",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 1},
-	 {.version = 6, .proto = TCP},
-	 true},
-	{"v6 too big, udp",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 2},
-	 {.version = 6, .proto = UDP, .payload = 1100},
-	 true},
-	{"v6 time exceeded, echo",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 3},
-	 {.version = 6, .proto = ICMP6, .icmp_type = 128},
-	 true},
-	{"v6 parameter problem, udp",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 4},
-	 {.version = 6, .proto = UDP},
-	 true},
-	{"v6 error 5, udp",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 5},
-	 {.version = 6, .proto = UDP},
-	 false},
-	{"v6 unreachable, echo reply",
-	 {.version = 6, .proto = ICMP6, .icmp_type = 1},
-	 {.version = 6, .proto = ICMP6, .icmp_type = 129},
-	 false},
 };
 
 /* A port, and the queue whose slice it is in. */
@@ -154,47 +58,16 @@ static void make_programs(unsigned link_len, struct program accept[QUEUES], stru
 	fanout->count = nic_filter_fanout(fanout->code, FIRST, SLICE, QUEUES);
 }
 
-static bool is_echo(const struct packets_spec *spec)
-{
-	return spec->proto == ICMP || spec->proto == ICMP6;
-}
-
-/* A payload that is nothing but the port, so that who reads it there by mistake finds it. */
-static void fill_with_port(struct packets_spec *spec, uint8_t *bytes, uint16_t port)
-{
-	for (unsigned i = 0; i < spec->payload; i++)
-		bytes[i] = (uint8_t)(i % 2 == 0 ? port >> 8 : port);
-	spec->payload_bytes = bytes;
-}
-
 /* The IP packet, behind room for an Ethernet header, in `frame`. */
-static struct bpf_packet build(const struct layout *layout, uint16_t port)
+static struct bpf_packet build(const struct outside_kind *kind, uint16_t port)
 {
-	static uint8_t quoted_bytes[BUF_SIZE];
-	static uint8_t payload[2048];
-	struct packets_spec outer = layout->outer;
-	struct packets_spec quoted = layout->quoted;
-	struct buf quoted_buf = {.data = quoted_bytes};
-	struct buf buf = {.data = frame + LINK_MAX};
+	size_t len = outside_build(kind, port, frame + LINK_MAX);
 
-	outer.src_port = is_echo(&outer) ? port : 80;
-	outer.dst_port = port;
-	fill_with_port(&outer, payload, port);
-	if (quoted.version != 0) {
-		quoted.src_port = port;
-		quoted.dst_port = 80;
-		fill_with_port(&quoted, payload, port);
-		packets_build(&quoted, &quoted_buf);
-		outer.src_port = 0;
-		outer.payload = quoted_buf.len;
-		outer.payload_bytes = quoted_bytes;
-	}
-	packets_build(&outer, &buf);
 	memset(frame, 0xee, LINK_MAX);
 	return (struct bpf_packet){
-		.bytes = buf.data,
-		.len = buf.len,
-		.protocol = outer.version == 4 ? ETH_P_IP : ETH_P_IPV6,
+		.bytes = frame + LINK_MAX,
+		.len = len,
+		.protocol = kind->outer.version == 4 ? ETH_P_IP : ETH_P_IPV6,
 		.type = PACKET_HOST,
 	};
 }
@@ -225,14 +98,14 @@ static void check_layouts(unsigned link_len)
 	struct program fanout;
 
 	make_programs(link_len, accept, &fanout);
-	for (size_t l = 0; l < sizeof(layouts) / sizeof(layouts[0]); l++) {
+	for (size_t l = 0; l < outside_kind_count; l++) {
 		for (size_t p = 0; p < sizeof(ports) / sizeof(ports[0]); p++) {
-			struct bpf_packet packet = build(&layouts[l], ports[p].port);
-			int want = layouts[l].accepted ? ports[p].queue : NONE;
+			struct bpf_packet packet = build(&outside_kinds[l], ports[p].port);
+			int want = outside_kinds[l].accepted ? ports[p].queue : NONE;
 			int got = deliver(accept, &fanout, link_len, &packet);
 
 			cr_expect_eq(got, want, "%s, port %u, link %u: queue %d, expected %d",
-				     layouts[l].name, ports[p].port, link_len, got, want);
+				     outside_kinds[l].name, ports[p].port, link_len, got, want);
 		}
 	}
 }
@@ -272,7 +145,7 @@ Test(tun_nic_filter, only_packets_to_this_host)
 
 	make_programs(0, accept, &fanout);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct bpf_packet packet = build(&layouts[0], FIRST + SLICE);
+		struct bpf_packet packet = build(&outside_kinds[0], FIRST + SLICE);
 		int got;
 
 		packet.type = cases[i].type;
@@ -284,53 +157,62 @@ Test(tun_nic_filter, only_packets_to_this_host)
 	}
 }
 
-/* All of a datagram go to one queue, by its identification; each socket of a group takes them. */
+/*
+ * All IPv6 fragments of a datagram go to one queue, whatever its port, and datagrams are spread by
+ * identification and addresses. Each socket of a group takes them.
+ */
 Test(tun_nic_filter, fragments_of_ipv6)
 {
 	static const struct {
 		const char *name;
 		uint8_t proto, icmp_type;
-		unsigned from;
-		bool by_port; /* else accepted whatever it is */
-		bool accepted;
+		bool accepted; /* the first, if its port is in the range; later ones always */
 	} cases[] = {
-		{"first of UDP", UDP, 0, 0, true, true},
-		{"first of TCP", TCP, 0, 0, true, true},
-		{"first of an echo reply", ICMP6, 129, 0, true, true},
-		{"first of an echo request", ICMP6, 128, 0, true, false},
-		{"first of another protocol", 47, 0, 0, true, false},
-		{"later", UDP, 0, 64, false, true},
-		{"later of another protocol", 47, 0, 64, false, true},
+		{"UDP", IPPROTO_UDP, 0, true},
+		{"TCP", IPPROTO_TCP, 0, true},
+		{"an echo reply", IPPROTO_ICMPV6, 129, true},
+		{"an echo request", IPPROTO_ICMPV6, 128, false},
+		{"another protocol", 47, 0, false},
 	};
+	unsigned used[QUEUES] = {0};
 	struct program wide, fanout;
-	unsigned used = 0;
 
 	wide.count = nic_filter_accept(wide.code, 0, FIRST, QUEUES * SLICE);
 	fanout.count = nic_filter_fanout(fanout.code, FIRST, SLICE, QUEUES);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		for (size_t p = 0; p < sizeof(ports) / sizeof(ports[0]); p++) {
-			struct layout layout = {.outer = {.version = 6,
-							  .proto = cases[i].proto,
-							  .icmp_type = cases[i].icmp_type,
-							  .payload = 256,
-							  .id = (uint16_t)(1000 + p),
-							  .fragment = true,
-							  .fragment_from = cases[i].from,
-							  .fragment_size = 64}};
-			struct bpf_packet packet = build(&layout, ports[p].port);
-			bool want =
-				cases[i].accepted && (!cases[i].by_port || ports[p].queue != NONE);
-			uint32_t queue = bpf_run(fanout.code, fanout.count, &packet);
+	for (size_t n = 0; n < 200 * sizeof(cases) / sizeof(cases[0]); n++) {
+		size_t i = n / 200, p = n % (sizeof(ports) / sizeof(ports[0]));
+		struct outside_kind kind = {.outer = {.version = 6,
+						      .proto = cases[i].proto,
+						      .icmp_type = cases[i].icmp_type,
+						      .payload = 256,
+						      .id = (uint16_t)(n * 257),
+						      .ext = {60},
+						      .ext_count = n % 2,
+						      .fragment = true,
+						      .fragment_size = 64}};
+		uint32_t first = QUEUES;
 
+		for (unsigned from = 0; from < 256; from += 64) {
+			struct bpf_packet packet;
+			uint32_t queue;
+			bool want = from > 0 || (cases[i].accepted && ports[p].queue != NONE);
+
+			kind.outer.fragment_from = from;
+			packet = build(&kind, ports[p].port);
+			queue = bpf_run(fanout.code, fanout.count, &packet);
+			cr_assert_lt(queue, QUEUES);
+			first = from == 0 ? queue : first;
+			cr_expect_eq(queue, first, "%s, number %zu is parted", cases[i].name, n);
 			cr_expect_eq(bpf_run(wide.code, wide.count, &packet) != 0, want,
-				     "%s, port %u: expected %d", cases[i].name, ports[p].port,
-				     want);
-			cr_expect_eq(queue, (1000 + p) % QUEUES, "%s, number %zu: queue %u",
-				     cases[i].name, 1000 + p, queue);
-			used |= 1U << queue;
+				     "%s from %u, port %u: expected %d", cases[i].name, from,
+				     ports[p].port, want);
+			packet.type = PACKET_OTHERHOST;
+			cr_expect_not(bpf_run(wide.code, wide.count, &packet));
 		}
+		used[first]++;
 	}
-	cr_expect_eq(used, (1U << QUEUES) - 1, "all queues have some");
+	for (unsigned i = 0; i < QUEUES; i++)
+		cr_expect_gt(used[i], 100, "queue %u gets %u datagrams of 1000", i, used[i]);
 }
 
 /* A packet cut anywhere before its port must not be accepted, nor read beyond its end. */
@@ -340,8 +222,8 @@ Test(tun_nic_filter, cut_packets)
 	struct program fanout;
 
 	make_programs(0, accept, &fanout);
-	for (size_t l = 0; l < sizeof(layouts) / sizeof(layouts[0]); l++) {
-		struct bpf_packet packet = build(&layouts[l], FIRST);
+	for (size_t l = 0; l < outside_kind_count; l++) {
+		struct bpf_packet packet = build(&outside_kinds[l], FIRST);
 		const size_t whole = packet.len;
 		bool accepted = false;
 
@@ -349,13 +231,13 @@ Test(tun_nic_filter, cut_packets)
 			bool now = deliver(accept, &fanout, 0, &packet) != NONE;
 
 			cr_expect(now || !accepted, "%s: %zu bytes accepted, %zu not",
-				  layouts[l].name, packet.len - 1, packet.len);
+				  outside_kinds[l].name, packet.len - 1, packet.len);
 			cr_expect(!now || packet.len > 21, "%s: %zu bytes accepted",
-				  layouts[l].name, packet.len);
+				  outside_kinds[l].name, packet.len);
 			accepted = now;
 		}
-		cr_expect_eq(accepted, layouts[l].accepted, "%s whole: %d", layouts[l].name,
-			     accepted);
+		cr_expect_eq(accepted, outside_kinds[l].accepted, "%s whole: %d",
+			     outside_kinds[l].name, accepted);
 	}
 }
 

@@ -4,29 +4,12 @@
  * The packet starts with its IP header. An ICMP error is about a packet that came to the inner
  * endpoint, so it goes where that endpoint's flows are: by the destination that it quotes. What
  * cannot be read goes to some queue; its worker finds that out again.
- *
- * Everything is set before it is loaded into: the compiler may keep an undefined value in a
- * register over a call, and the verifier refuses that.
  */
-#include <linux/bpf.h>
-
-#include <bpf/bpf_helpers.h>
-
 #include "tun/steer.h"
+#include "tun/bpf/packet.h"
 
 enum {
-	PROTO_HOPOPTS = 0,
-	PROTO_ICMP = 1,
-	PROTO_TCP = 6,
-	PROTO_UDP = 17,
-	PROTO_ROUTING = 43,
-	PROTO_FRAGMENT = 44,
-	PROTO_AH = 51,
-	PROTO_ICMP6 = 58,
-	PROTO_DSTOPTS = 60,
 	EXTENSIONS_MAX = 8,
-	OFFSET_MASK = 0x1fff, /* of an IPv4 fragment */
-	MORE_FRAGMENTS = 0x2000,
 };
 
 /* Set before the program is loaded. */
@@ -45,33 +28,6 @@ struct ports {
 	uint16_t source;
 	uint16_t destination;
 };
-
-struct ip4 {
-	uint8_t version_ihl;
-	uint8_t tos;
-	uint16_t len;
-	uint16_t id;
-	uint16_t offset;
-	uint8_t ttl;
-	uint8_t proto;
-	uint16_t checksum;
-	uint32_t source;
-	uint32_t destination;
-};
-
-struct ip6 {
-	uint32_t version_class_flow;
-	uint16_t len;
-	uint8_t next;
-	uint8_t hops;
-	uint32_t source[4];
-	uint32_t destination[4];
-};
-
-static __always_inline int load(struct __sk_buff *skb, uint32_t at, void *to, uint32_t size)
-{
-	return bpf_skb_load_bytes(skb, at, to, size);
-}
 
 static __always_inline int read_ip4(struct __sk_buff *skb, uint32_t at, struct place *place,
 				    struct steer_key *key, int quoted)
@@ -175,11 +131,6 @@ static __always_inline int read_ip(struct __sk_buff *skb, uint32_t at, struct pl
 static __always_inline int is_echo(uint8_t version, uint8_t type)
 {
 	return version == 4 ? type == 0 || type == 8 : type == 128 || type == 129;
-}
-
-static __always_inline int is_error(uint8_t version, uint8_t type)
-{
-	return version == 4 ? type == 3 || type == 11 || type == 12 : type >= 1 && type <= 4;
 }
 
 /* Ports or identifier of the inner endpoint. */
