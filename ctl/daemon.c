@@ -124,7 +124,7 @@ static unsigned wrong_offloads(void)
 static int open_tunnels(struct daemon *d, unsigned queues)
 {
 	char error[TUNNELS_ERROR_MAX];
-	int rc = tunnels_open(&d->conf, queues, d->ifname, &d->tunnels, error);
+	int rc = tunnels_create(&d->conf, queues, d->ifname, &d->tunnels, error);
 
 	if (rc < 0)
 		say("%s", error);
@@ -404,7 +404,7 @@ static void take_down(struct daemon *d)
 	dataplane_destroy(d->dataplane);
 	if (d->tunnels && d->was_up)
 		tunnels_run_hooks(d->tunnels, WG_POST_DOWN);
-	tunnels_close(d->tunnels);
+	tunnels_destroy(d->tunnels);
 	if (d->capture && !d->lost && (d->was_up || !d->took_over)) {
 		if (capture_down(d->ifname, d->conf.interface.table, false, NULL, &removed, error) <
 		    0)

@@ -72,8 +72,8 @@ static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
 	return rc;
 }
 
-int tunnels_open(const struct conf *conf, unsigned queues, const char *ifname, struct tunnels **out,
-		 char error[TUNNELS_ERROR_MAX])
+int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
+		   struct tunnels **out, char error[TUNNELS_ERROR_MAX])
 {
 	struct tunnels *all = calloc(1, sizeof(*all));
 	int rc = 0;
@@ -93,14 +93,14 @@ int tunnels_open(const struct conf *conf, unsigned queues, const char *ifname, s
 		rc = open_one(&all->tunnel[i], conf, queues, error);
 	}
 	if (rc < 0) {
-		tunnels_close(all);
+		tunnels_destroy(all);
 		return rc;
 	}
 	*out = all;
 	return 0;
 }
 
-void tunnels_close(struct tunnels *all)
+void tunnels_destroy(struct tunnels *all)
 {
 	if (!all)
 		return;

@@ -20,15 +20,15 @@ struct tunnels;
  *
  * conf:   loaded; must outlive the tunnels, except for its quick, which may be replaced
  * queues: of the TUN
- * out:    the caller's, until tunnels_close
+ * out:    the caller's, until tunnels_destroy
  * error:  one line for people
  * Errors: as wg_tunnel_open and wg_device_apply
  */
-int tunnels_open(const struct conf *conf, unsigned queues, const char *ifname, struct tunnels **out,
-		 char error[TUNNELS_ERROR_MAX]);
+int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
+		   struct tunnels **out, char error[TUNNELS_ERROR_MAX]);
 
 /* After the dataplane. NULL does nothing. */
-void tunnels_close(struct tunnels *tunnels);
+void tunnels_destroy(struct tunnels *tunnels);
 
 /* That of an egress, by its index; NULL: it has none. */
 struct wg_tunnel *tunnels_at(const struct tunnels *tunnels, unsigned egress);
