@@ -11,7 +11,7 @@
  *   nft table's comment.
  *
  * Life-cycle
- *   tun_open (persistent) -> capture_up -> capture_update_replies and capture_process ... ->
+ *   tun_open (persistent) -> capture_up -> capture_update_links and capture_process ... ->
  *   tun_close -> capture_down,
  *   or, when the daemon is to come back soon, capture_free alone: capture goes on and fails closed.
  *   capture_up on what a dead process left takes it over without a gap.
@@ -68,15 +68,15 @@ unsigned capture_mtu(const struct capture *capture);
 const uint16_t *capture_busy_ports(const struct capture *capture, size_t *count);
 
 /*
- * Make the reply tables follow the links. Call it with every new snapshot; cheap when nothing
- * moved.
+ * Make the reply tables and hairpins follow the links. Call it with every new snapshot; cheap when
+ * nothing moved.
  *
  * links:  indexed by egress, as links_watch_snapshot gives it
  * error:  filled on failure
  * Errors: the system's; the rest is tried nevertheless, and all of it again at the next call
  */
-int capture_update_replies(struct capture *capture, const struct links *links,
-			   char error[CAPTURE_ERROR_MAX]);
+int capture_update_links(struct capture *capture, const struct links *links,
+			 char error[CAPTURE_ERROR_MAX]);
 
 /*
  * What to poll for reading: news of damage. Whenever they come, and at least once a second,

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/netfilter.h>
 #include <linux/netlink.h>
 
 #include "ctl/capture_device.h"
@@ -336,7 +337,8 @@ int capture_put_nft(struct capture *capture)
 		capture_fail(capture, rc, "an interface's name cannot be written for nft");
 	free(text);
 	if (rc == 0) /* a failure shows as damage later */
-		(void)nft_table_look(nft_table_name(capture->ifname, name), &capture->nft);
+		(void)nft_table_look(NFPROTO_INET, nft_table_name(capture->ifname, name),
+				     &capture->nft);
 free_before:
 	connections_fini(&before);
 	return rc;
@@ -373,6 +375,9 @@ static int start(struct capture *capture)
 {
 	struct capture_tally put = {0};
 	int rc = capture_put_rules(capture, 4, &put);
+
+	if (capture->conf.interface.capture != CONF_CAPTURE_FORWARD)
+		capture_remove_hairpins(capture);
 
 	if (rc == 0 && capture->ipv6)
 		rc = capture_put_rules(capture, 6, &put);
@@ -526,6 +531,7 @@ void capture_free(struct capture *capture)
 	capture_watch_close(capture->watch);
 	netlink_close(capture->netlink);
 	free(capture->busy);
+	free(capture->hairpins);
 	free(capture);
 }
 
@@ -569,10 +575,11 @@ static int update_table(struct capture *capture, unsigned egress, const struct l
 	return first;
 }
 
-int capture_update_replies(struct capture *capture, const struct links *links,
-			   char error[CAPTURE_ERROR_MAX])
+int capture_update_links(struct capture *capture, const struct links *links,
+			 char error[CAPTURE_ERROR_MAX])
 {
-	int first = 0;
+	char text[CAPTURE_ERROR_MAX];
+	int rc, first = 0;
 
 	capture->link_count = 0;
 	for (unsigned i = 0; i < capture->conf.egress_count && i < links->count; i++) {
@@ -584,9 +591,6 @@ int capture_update_replies(struct capture *capture, const struct links *links,
 		if (!plan_has_replies(&capture->conf, i))
 			continue;
 		for (unsigned version = 4; version <= (capture->ipv6 ? 6 : 4); version += 2) {
-			char text[CAPTURE_ERROR_MAX];
-			int rc;
-
 			capture->error = text;
 			rc = update_table(capture, i, &links->link[i], (uint8_t)version);
 			capture->error = NULL;
@@ -595,6 +599,13 @@ int capture_update_replies(struct capture *capture, const struct links *links,
 				snprintf(error, CAPTURE_ERROR_MAX, "%s", text);
 			}
 		}
+	}
+	capture->error = text;
+	rc = capture_put_hairpins(capture, NULL);
+	capture->error = NULL;
+	if (rc != 0 && first == 0) {
+		first = rc;
+		snprintf(error, CAPTURE_ERROR_MAX, "hairpins: %s", text);
 	}
 	return first;
 }

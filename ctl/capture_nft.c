@@ -34,7 +34,7 @@ static bool name_is_writable(const char *name)
 	return name[0] != '\0';
 }
 
-static bool is_translating(const struct conf_egress *egress)
+bool nft_is_translating(const struct conf_egress *egress)
 {
 	return egress->type == CONF_EGRESS_INTERFACE && egress->nat;
 }
@@ -63,7 +63,7 @@ static void write_inside(FILE *out, const struct conf *conf, const char *ifname)
 	fputs(" }", out);
 }
 
-static void write_busy_set(FILE *out, const struct ports *busy)
+void nft_write_busy(FILE *out, const struct ports *busy)
 {
 	bool first = true;
 
@@ -116,7 +116,7 @@ static void write_silence(FILE *out, const struct conf *conf, const char *ifname
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
 
-		if (is_translating(egress))
+		if (nft_is_translating(egress))
 			fprintf(out,
 				"\t\tiifname \"%s\" %s dport %u-%u fib daddr . iif type local "
 				"th dport != @busy meta l4proto . th dport != @kernel drop\n",
@@ -128,7 +128,7 @@ static void write_silence(FILE *out, const struct conf *conf, const char *ifname
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
 
-		if (is_translating(egress))
+		if (nft_is_translating(egress))
 			fprintf(out, "\t\tiifname \"%s\" %s dport %u-%u th dport != @busy drop\n",
 				egress->interface, match, egress->port_first, egress->port_last);
 	}
@@ -138,7 +138,7 @@ static void write_silence(FILE *out, const struct conf *conf, const char *ifname
 	for (unsigned i = 0; i < conf->egress_count; i++) {
 		const struct conf_egress *egress = &conf->egresses[i];
 
-		if (is_translating(egress))
+		if (nft_is_translating(egress))
 			fprintf(out,
 				"\t\toifname \"%s\" %s sport %u-%u "
 				"update @kernel { meta l4proto . th sport }\n",
@@ -219,7 +219,7 @@ static void write_forged(FILE *out, const struct nft_input *input)
 	snprintf(claims[2], sizeof claims[2], "ct direction reply ct mark 0x%08" PRIx32,
 		 mark | NFT_MARK_OTHER);
 	for (unsigned i = 0; i < conf->egress_count; i++) {
-		if (!is_translating(&conf->egresses[i]))
+		if (!nft_is_translating(&conf->egresses[i]))
 			continue;
 		for (unsigned k = 0; k < 3; k++) {
 			fprintf(out,
@@ -303,7 +303,7 @@ int nft_write(FILE *out, const struct nft_input *input)
 		table);
 	if (input->comment[0] != '\0')
 		fprintf(out, "\tcomment \"%s\"\n", input->comment);
-	write_busy_set(out, input->busy);
+	nft_write_busy(out, input->busy);
 	write_silence(out, input->conf, input->ifname);
 	if (input->conf->interface.capture == CONF_CAPTURE_HOST) {
 		write_before_set(out, input->before, 4);

@@ -8,6 +8,7 @@
 #ifndef SLUICE_CTL_CAPTURE_NFT_H
 #define SLUICE_CTL_CAPTURE_NFT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -23,6 +24,9 @@ enum {
 };
 
 #define NFT_TABLE_PREFIX "sluice_"
+
+/* Whether an egress has ports of ours, which the kernel must leave alone. */
+bool nft_is_translating(const struct conf_egress *egress);
 
 /* The name of the table of a device; characters that nft does not take become "_". */
 char *nft_table_name(const char *ifname, char out[NFT_TABLE_NAME_MAX]);
@@ -44,6 +48,9 @@ struct nft_input {
  *         caller's to check
  */
 int nft_write(FILE *out, const struct nft_input *input);
+
+/* Write the set `busy` of a table. */
+void nft_write_busy(FILE *out, const struct ports *busy);
 
 /*
  * Have `nft -f -` apply a text.

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/netfilter.h>
+
 #include "ctl/capture_nft.h"
 #include "ctl/capture_plan.h"
 #include "ctl/capture_routes.h"
@@ -96,12 +98,13 @@ static void remove_nft(struct removal *removal)
 	if (rc != 0)
 		removal_tell(removal, rc, "nft tables");
 	for (size_t i = 0; i < count; i++) {
-		char line[NFT_NETLINK_NAME_MAX + 16];
+		char line[NFT_NETLINK_NAME_MAX + 24];
 
 		if (!has_nft_table(removal, tables[i].name))
 			continue;
-		snprintf(line, sizeof line, "nft table inet %s", tables[i].name);
-		removal_tell(removal, nft_table_remove(tables[i].name), line);
+		snprintf(line, sizeof line, "nft table %s %s",
+			 tables[i].family == NFPROTO_INET ? "inet" : "netdev", tables[i].name);
+		removal_tell(removal, nft_table_remove(tables[i].family, tables[i].name), line);
 	}
 	free(tables);
 }

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <linux/netfilter.h>
+
 #include "ctl/capture_device.h"
 #include "ctl/capture_nft.h"
 #include "ctl/capture_plan.h"
@@ -53,7 +55,7 @@ static int repair_nft(struct capture *capture, struct capture_tally *put)
 {
 	char name[NFT_TABLE_NAME_MAX], line[CAPTURE_TEXT_MAX];
 	struct nft_state now = {0};
-	int rc = nft_table_look(nft_table_name(capture->ifname, name), &now);
+	int rc = nft_table_look(NFPROTO_INET, nft_table_name(capture->ifname, name), &now);
 
 	if (rc == -EPROTONOSUPPORT)
 		return 0; /* then it was never there */
@@ -114,6 +116,7 @@ static int repair(struct capture *capture, struct capture_tally *put, char error
 	for (uint8_t v = 4; v <= last; v += 2)
 		keep_first(capture, repair_replies(capture, v, put), &first, error);
 	keep_first(capture, repair_nft(capture, put), &first, error);
+	keep_first(capture, capture_put_hairpins(capture, put), &first, error);
 	if (first == 0 && !up) {
 		first = -ENETDOWN;
 		snprintf(error, CAPTURE_ERROR_MAX, "%s is down: nothing passes", capture->ifname);

@@ -36,6 +36,8 @@ struct capture {
 
 	struct capture_watch *watch;
 	struct nft_state nft;                 /* of the table as it was applied */
+	char *hairpins;                       /* text of the netdev table that was tried last */
+	struct nft_state hairpin_nft;         /* 0: the kernel, or nft, does not know it */
 	struct link links[CONF_EGRESSES_MAX]; /* the newest, without neighbours */
 	unsigned link_count;
 	bool damaged; /* as far as the news tell */
@@ -65,5 +67,17 @@ int capture_put_rules(struct capture *capture, uint8_t version, struct capture_t
 /* Apply the nft table in place of what is there, and remember how it then looks. Errors: as above
  */
 int capture_put_nft(struct capture *capture);
+
+/*
+ * Turn round into the TUN what hosts behind us send to our own translated ports, as the newest
+ * links say. Without capture `forward` there is nothing to do.
+ *
+ * put:    look whether it is still there, and count it if not; NULL: cheap when nothing moved
+ * Errors: the system's, with the error set; not tried again until the links move
+ */
+int capture_put_hairpins(struct capture *capture, struct capture_tally *put);
+
+/* What an earlier run left, for one that does not capture `forward`. */
+void capture_remove_hairpins(struct capture *capture);
 
 #endif

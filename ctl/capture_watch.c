@@ -97,7 +97,8 @@ static bool damages_nft(const struct capture_watch *watch, const struct nlmsghdr
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
 	int left = (int)mnl_nlmsg_get_payload_len(message) - (int)MNL_ALIGN(sizeof *head);
 
-	if (message->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || head->nfgen_family != NFPROTO_INET)
+	if (message->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
+	    (head->nfgen_family != NFPROTO_INET && head->nfgen_family != NFPROTO_NETDEV))
 		return false;
 	switch (message->nlmsg_type & 0xff) {
 	case NFT_MSG_NEWTABLE: /* made anew by somebody, or asleep */

@@ -18,9 +18,9 @@ struct capture_watch;
  *
  * table:     of the capture; the reply tables follow it
  * ifindex:   of the TUN
- * nft_table: name, of family inet; copied. On a kernel without nf_tables it is not listened for
- * out:       the caller's, until capture_watch_close
- * Errors:    -EPERM, -ENOMEM or the system's
+ * nft_table: name, of family inet and netdev; copied. On a kernel without nf_tables it is not
+ * listened for out:       the caller's, until capture_watch_close Errors:    -EPERM, -ENOMEM or the
+ * system's
  */
 int capture_watch_open(uint32_t table, unsigned ifindex, const char *nft_table,
 		       struct capture_watch **out);

@@ -256,7 +256,7 @@ static int publish_links(struct daemon *d)
 	}
 	limit_mtus(&d->conf, links);
 	reopen_egresses(d, links);
-	if (capture_update_replies(d->capture, links, error) < 0)
+	if (capture_update_links(d->capture, links, error) < 0)
 		say("%s", error);
 	dataplane_publish_links(d->dataplane, links);
 	return 0;

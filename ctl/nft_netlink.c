@@ -1,4 +1,4 @@
-/* nft tables of family inet, seen and removed over netlink. */
+/* nft tables, seen and removed over netlink. */
 #include "ctl/nft_netlink.h"
 
 #include <arpa/inet.h>
@@ -61,9 +61,12 @@ static int take_attribute(const struct nlattr *attribute, void *data)
 static int take_table(const struct nlmsghdr *message, void *data)
 {
 	struct listing *listing = data;
-	struct nft_table table = {0}, *tables;
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(message);
+	struct nft_table table = {.family = head->nfgen_family}, *tables;
 
-	mnl_attr_parse(message, sizeof(struct nfgenmsg), take_attribute, &table);
+	if (table.family != NFPROTO_INET && table.family != NFPROTO_NETDEV)
+		return 0;
+	mnl_attr_parse(message, sizeof *head, take_attribute, &table);
 	if (strncmp(table.name, listing->prefix, strlen(listing->prefix)) != 0)
 		return 0;
 	tables = reallocarray(listing->tables, listing->count + 1, sizeof *tables);
@@ -100,7 +103,7 @@ int nft_table_list(const char *prefix, struct nft_table **out, size_t *count)
 		struct nlmsghdr *message =
 			netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
 
-		put_head(message, NFPROTO_INET, 0);
+		put_head(message, NFPROTO_UNSPEC, 0);
 		listing.count = 0;
 		rc = netlink_dump(netlink, message, take_table, &listing);
 	} while (rc == -EINTR && --tries > 0);
@@ -169,7 +172,7 @@ static int take_state(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-int nft_table_look(const char *name, struct nft_state *out)
+int nft_table_look(uint8_t family, const char *name, struct nft_state *out)
 {
 	struct looking looking;
 	struct netlink *netlink;
@@ -182,12 +185,12 @@ int nft_table_look(const char *name, struct nft_state *out)
 			netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
 
 		looking = (struct looking){.name = name};
-		put_head(message, NFPROTO_INET, 0);
+		put_head(message, family, 0);
 		rc = netlink_dump(netlink, message, take_state, &looking);
 		if (rc != 0)
 			continue;
 		message = netlink_request(netlink, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE, 0);
-		put_head(message, NFPROTO_INET, 0);
+		put_head(message, family, 0);
 		mnl_attr_put_strz(message, NFTA_RULE_TABLE, name);
 		rc = netlink_dump(netlink, message, take_state, &looking);
 	} while (rc == -EINTR && --tries > 0);
@@ -211,7 +214,8 @@ static void put_batch(struct mnl_nlmsg_batch *batch, unsigned type, uint32_t seq
 }
 
 /* nf_tables takes changes only as a batch, which netlink_talk does not speak. */
-static int send_removal(struct mnl_socket *socket, const char *name, uint32_t sequence)
+static int send_removal(struct mnl_socket *socket, uint8_t family, const char *name,
+			uint32_t sequence)
 {
 	_Alignas(8) char buffer[2 * BATCH_MAX];
 	struct mnl_nlmsg_batch *batch = mnl_nlmsg_batch_start(buffer, BATCH_MAX);
@@ -225,7 +229,7 @@ static int send_removal(struct mnl_socket *socket, const char *name, uint32_t se
 	message->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE;
 	message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	message->nlmsg_seq = sequence + 1;
-	put_head(message, NFPROTO_INET, 0);
+	put_head(message, family, 0);
 	mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
 	mnl_nlmsg_batch_next(batch);
 	put_batch(batch, NFNL_MSG_BATCH_END, sequence + 2);
@@ -235,7 +239,7 @@ static int send_removal(struct mnl_socket *socket, const char *name, uint32_t se
 	return rc;
 }
 
-int nft_table_remove(const char *name)
+int nft_table_remove(uint8_t family, const char *name)
 {
 	struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	uint32_t sequence = (uint32_t)time(NULL);
@@ -246,7 +250,7 @@ int nft_table_remove(const char *name)
 		return -errno;
 	rc = mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (rc == 0)
-		rc = send_removal(socket, name, sequence);
+		rc = send_removal(socket, family, name, sequence);
 	if (rc == 0) {
 		ssize_t n = mnl_socket_recvfrom(socket, buffer, sizeof buffer);
 

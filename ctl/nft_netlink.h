@@ -1,4 +1,4 @@
-/* nft tables of family inet, seen and removed over netlink: works without the nft program. */
+/* nft tables, seen and removed over netlink: works without the nft program. */
 #ifndef SLUICE_CTL_NFT_NETLINK_H
 #define SLUICE_CTL_NFT_NETLINK_H
 
@@ -11,12 +11,13 @@ enum {
 };
 
 struct nft_table {
+	uint8_t family; /* NFPROTO_INET or NFPROTO_NETDEV */
 	char name[NFT_NETLINK_NAME_MAX];
 	char comment[NFT_NETLINK_COMMENT_MAX];
 };
 
 /*
- * List the inet tables whose name starts with a prefix.
+ * List the tables of family inet or netdev whose name starts with a prefix.
  *
  * out:    *count of them, the caller's, by free(); NULL when there are none
  * Errors: -ENOMEM or the system's; a kernel without nf_tables has none
@@ -30,10 +31,10 @@ struct nft_state {
 	unsigned rules;
 };
 
-/* Look at an inet table. Errors: -ENOENT, or the system's */
-int nft_table_look(const char *name, struct nft_state *out);
+/* Look at a table. Errors: -ENOENT, or the system's */
+int nft_table_look(uint8_t family, const char *name, struct nft_state *out);
 
-/* Remove an inet table with all that is in it. Errors: -ENOENT, or the system's */
-int nft_table_remove(const char *name);
+/* Remove a table with all that is in it. Errors: -ENOENT, or the system's */
+int nft_table_remove(uint8_t family, const char *name);
 
 #endif

@@ -17,9 +17,9 @@ def have_tun():
     return os.access(DEVICE, os.R_OK | os.W_OK)
 
 
-def open_tun(name):
+def open_tun(name, flags=IFF_NO_PI):
     fd = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | flags))
     return fd
 
 
