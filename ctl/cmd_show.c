@@ -79,6 +79,7 @@ static const struct reply_column queue_columns[] = {
 	{"sleeps", "SLEEPS", REPLY_PLAIN, true},
 	{"handed_over", "HANDED OVER", REPLY_PLAIN, true},
 	{"taken_over", "TAKEN OVER", REPLY_PLAIN, true},
+	{"helped", "HELPED", REPLY_PLAIN, true},
 	{"inbox_full", "INBOX FULL", REPLY_PLAIN, true},
 	{"stages", "TIME", REPLY_PLAIN, true},
 };

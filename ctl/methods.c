@@ -242,6 +242,7 @@ static json_t *json_queue(const struct daemon *d, unsigned index)
 	set_count(o, "sleeps", c.sleeps);
 	set_count(o, "handed_over", c.handed_over);
 	set_count(o, "taken_over", c.taken_over);
+	set_count(o, "helped", c.helped);
 	set_count(o, "inbox_full", c.drops[REASON_INBOX_FULL]);
 	set_count(o, "flows", c.flows);
 	set_count(o, "mappings", c.mappings);
@@ -387,6 +388,8 @@ static int stats(void *context, const json_t *params, json_t **result, struct rp
 		    "packets that interfaces' receive buffers had no room for");
 	add_counter(counters, "handed_over", s.handed_over,
 		    "packets that came to the wrong worker and went to the right one");
+	add_counter(counters, "helped", s.helped,
+		    "datagrams of a tunnel that idle workers opened for a busy one");
 	for (unsigned r = REASON_NONE + 1; r < REASON_COUNT; r++)
 		json_array_append_new(drops, json_pack("{s:s, s:I, s:s}", "reason",
 						       reason_name((enum reason)r), "value",

@@ -523,6 +523,9 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 			n += arrive_by_interface(w, table, links, i);
 	}
 	n += arrive_by_inbox(w, table, links);
+	for (unsigned i = 0; n == 0 && i < w->egress_count; i++)
+		if (w->egress[i].port)
+			n = wg_spread_help(w, w->egress[i].port);
 	gather_expire(w, &w->gather_out);
 	gather_expire(w, &w->gather_in);
 	chores_retry_pending(w, links);

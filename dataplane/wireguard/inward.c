@@ -7,8 +7,10 @@
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/inner.h"
 
-/* What came in by one keypair, until it is noted. */
+/* What came in by one message: of one keypair, until it is noted. */
 struct batch {
+	const struct udp_message *message;
+	const struct wg_job *job;   /* others have opened it; NULL: nobody has */
 	struct wg_keypair *keypair; /* NULL: nothing yet */
 	uint32_t index;
 	uint64_t bytes;
@@ -20,32 +22,43 @@ struct batch {
 
 unsigned wg_inward_receive(struct worker *w, struct wg_port *port)
 {
-	(void)w;
-	port->received_count =
-		udp_recv_burst(port->queue, port->received, UDP_BURST_MAX, BURST_BYTES_MAX);
-	port->at = 0;
-	port->at_bytes = 0;
-	return port->received_count;
+	struct wg_arrival *older = port->pending;
+	struct wg_arrival *a = &port->arrivals[older == &port->arrivals[0]];
+
+	a->count = udp_recv_burst(port->queue, a->messages, UDP_BURST_MAX, BURST_BYTES_MAX);
+	a->at = 0;
+	a->at_bytes = 0;
+	a->offered = wg_spread_offer(w, port, a);
+	port->due_at = port->due_count = 0;
+	if (older)
+		port->due[port->due_count++] = older;
+	if (!a->offered)
+		port->due[port->due_count++] = a;
+	port->pending = a->offered ? a : NULL;
+	return a->count + (older != NULL);
 }
 
 /* Tell the device what has come in by one keypair. */
-static void note(const struct worker *w, const struct udp_message *m, struct batch *b)
+static void note(const struct worker *w, struct batch *b)
 {
 	if (b->keypair && b->bytes)
 		wg_peer_note_received(b->keypair->peer, b->keypair, wg_port_now_ns(w), b->bytes,
-				      b->data, &m->endpoint);
+				      b->data, &b->message->endpoint);
 	b->bytes = 0;
 	b->data = false;
 }
 
 /* The keypair of an index; NULL if nothing may come in by it. */
 static struct wg_keypair *keypair_of(const struct worker *w, const struct wg_port *port,
-				     const struct udp_message *m, uint32_t index, struct batch *b)
+				     uint32_t index, struct batch *b)
 {
 	if (b->keypair && b->index == index)
 		return b->keypair;
-	note(w, m, b);
-	*b = (struct batch){.keypair = wg_device_keypair(port->device, index), .index = index};
+	note(w, b);
+	*b = (struct batch){.message = b->message,
+			    .job = b->job,
+			    .keypair = wg_device_keypair(port->device, index),
+			    .index = index};
 	if (b->keypair && !wg_keypair_accepts(b->keypair, wg_port_now_ns(w)))
 		b->keypair = NULL;
 	return b->keypair;
@@ -69,26 +82,47 @@ static bool is_allowed(const struct wg_port *port, const uint8_t *ip, struct bat
 	return true;
 }
 
-/* One data message. */
-static enum reason open_data(struct worker *w, struct wg_port *port, const struct udp_message *m,
-			     uint8_t *data, uint32_t size, struct batch *b)
+/*
+ * Open what is in the hand; datagram i of its message.
+ *
+ * Returns: whether it is authentic, and of this keypair's session
+ */
+static enum reason open_sealed(const struct wg_port *port, const struct wg_keypair *keypair,
+			       uint8_t *data, uint32_t size, unsigned i, const struct batch *b)
+{
+	uint8_t *inner = data + WG_DATA_HEADER;
+
+	if (b->job && wg_job_tried(b->job, i)) {
+		if (b->job->keypair != keypair->id)
+			return REASON_UNKNOWN_SESSION; /* it is over, and another has its index */
+		return wg_job_opened(b->job, i) ? REASON_NONE : REASON_NOT_AUTHENTIC;
+	}
+	return wg_aead_open(port->aead, keypair->receive_key, wg_get64(data + WG_COUNTER), inner,
+			    size - WG_DATA_HEADER, inner)
+		       ? REASON_NONE
+		       : REASON_NOT_AUTHENTIC;
+}
+
+/* One data message, datagram i of what came together. */
+static enum reason open_data(struct worker *w, struct wg_port *port, uint8_t *data, uint32_t size,
+			     unsigned i, struct batch *b)
 {
 	uint32_t index = wg_get32(data + UDP_INDEX);
-	uint64_t counter = wg_get64(data + 8);
 	uint8_t *inner = data + WG_DATA_HEADER;
 	struct wg_keypair *keypair;
+	enum reason reason;
 	uint32_t len;
 
 	/* The replay window is the home worker's. */
 	if (wg_keypair_home(index, port->workers) != port->worker)
 		return REASON_OTHER_WORKER;
-	keypair = keypair_of(w, port, m, index, b);
+	keypair = keypair_of(w, port, index, b);
 	if (!keypair)
 		return REASON_UNKNOWN_SESSION;
-	if (!wg_aead_open(port->aead, keypair->receive_key, counter, inner, size - WG_DATA_HEADER,
-			  inner))
-		return REASON_NOT_AUTHENTIC;
-	if (!wg_replay_accept(&keypair->replay, counter))
+	reason = open_sealed(port, keypair, data, size, i, b);
+	if (reason != REASON_NONE)
+		return reason;
+	if (!wg_replay_accept(&keypair->replay, wg_get64(data + WG_COUNTER)))
 		return REASON_REPLAYED;
 	b->bytes += size;
 	if (size == WG_DATA_OVERHEAD)
@@ -98,7 +132,7 @@ static enum reason open_data(struct worker *w, struct wg_port *port, const struc
 		return REASON_MALFORMED;
 	if (!is_allowed(port, inner, b))
 		return REASON_NOT_ALLOWED;
-	if (!inner_take_ecn(inner, m->tos))
+	if (!inner_take_ecn(inner, b->message->tos))
 		return REASON_CONGESTED;
 	wg_merge_add(&port->merge, inner, len);
 	worker_count(&w->counters.egress[port->egress].packets_in, 1);
@@ -107,33 +141,48 @@ static enum reason open_data(struct worker *w, struct wg_port *port, const struc
 }
 
 /* Open the rest of a message. Returns: false if the merge is full before its end */
-static bool open_message(struct worker *w, struct wg_port *port, struct udp_message *m)
+static bool open_message(struct worker *w, struct wg_port *port, struct wg_arrival *a)
 {
-	struct batch batch = {0};
+	struct udp_message *m = &a->messages[a->at];
+	struct batch batch = {.message = m};
 
-	while (port->at_bytes < m->len && !wg_merge_is_full(&port->merge)) {
-		uint8_t *data = m->data + port->at_bytes;
-		uint32_t left = m->len - port->at_bytes;
+	if (a->offered && wg_spread_settle(w, port, &a->jobs[a->at]))
+		batch.job = &a->jobs[a->at];
+	while (a->at_bytes < m->len && !wg_merge_is_full(&port->merge)) {
+		uint8_t *data = m->data + a->at_bytes;
+		uint32_t left = m->len - a->at_bytes;
 		uint32_t size = left < m->segment ? left : m->segment;
+		unsigned i = a->at_bytes / m->segment;
 		enum reason reason = REASON_NONE;
 
-		port->at_bytes += size;
+		a->at_bytes += size;
 		if (size >= WG_DATA_OVERHEAD && wg_get32(data) == WG_DATA)
-			reason = open_data(w, port, m, data, size, &batch);
+			reason = open_data(w, port, data, size, i, &batch);
 		else /* which counts what it does not want */
 			wg_device_post(port->device, data, size, &m->endpoint);
 		if (reason != REASON_NONE)
 			worker_drop(w, reason, 1);
 	}
-	note(w, m, &batch);
-	return port->at_bytes >= m->len;
+	note(w, &batch);
+	return a->at_bytes >= m->len;
+}
+
+/* Open all of a burst. Returns: as open_message */
+static bool open_arrival(struct worker *w, struct wg_port *port, struct wg_arrival *a)
+{
+	if (a->offered && a->at == 0 && a->at_bytes == 0)
+		wg_spread_begin(port);
+	for (; a->at < a->count; a->at++, a->at_bytes = 0)
+		if (!open_message(w, port, a))
+			return false;
+	return true;
 }
 
 unsigned wg_inward_round(struct worker *w, struct wg_port *port)
 {
 	wg_merge_reset(&port->merge);
-	for (; port->at < port->received_count; port->at++, port->at_bytes = 0)
-		if (!open_message(w, port, &port->received[port->at]))
+	for (; port->due_at < port->due_count; port->due_at++)
+		if (!open_arrival(w, port, port->due[port->due_at]))
 			break;
 	wg_merge_finish(&port->merge);
 	return port->merge.count;

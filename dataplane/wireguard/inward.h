@@ -9,12 +9,17 @@
 
 #include "dataplane/wireguard/port.h"
 
-/* Receive what has come, without blocking. Returns: how many messages */
+/*
+ * Receive what has come, without blocking. A full burst may be left to others for now (spread.h):
+ * its rounds are those of the next call.
+ *
+ * Returns: how many messages are under way
+ */
 unsigned wg_inward_receive(struct worker *worker, struct wg_port *port);
 
 /*
- * Open what has been received, until all is or port->merge is full; what came in an earlier round
- * is gone then.
+ * Open what is due of what has been received, until all is or port->merge is full; what came in an
+ * earlier round is gone then.
  *
  * Returns: how many items port->merge has, finished; 0 when all has been opened
  */

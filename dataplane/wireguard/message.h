@@ -23,6 +23,7 @@ enum {
 	WG_RESPONSE_SIZE = 92,
 	WG_COOKIE_REPLY_SIZE = 64,
 	WG_DATA_HEADER = 16,
+	WG_COUNTER = 8,                             /* where it is in a data message */
 	WG_DATA_OVERHEAD = WG_DATA_HEADER + WG_TAG, /* the size of a keepalive */
 	WG_PADDING = 16,                            /* plain texts are filled up to a multiple */
 

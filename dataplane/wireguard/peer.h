@@ -42,6 +42,7 @@ enum {
 struct wg_keypair {
 	/* Written once, before anybody sees it. */
 	struct wg_peer *peer;
+	uint64_t id; /* never given twice */
 	uint8_t send_key[WG_KEY];
 	uint8_t receive_key[WG_KEY];
 	uint32_t local_index;  /* in what is received */

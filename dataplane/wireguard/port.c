@@ -20,7 +20,7 @@ int wg_port_create(const struct wg_port_options *o, struct wg_port **out)
 	p->workers = o->workers;
 	p->egress = o->egress;
 	p->arena = malloc(WG_ARENA);
-	p->slots = aligned_alloc(64, (size_t)UDP_BURST_MAX * WG_SLOT);
+	p->slots = aligned_alloc(64, (size_t)WG_ARRIVALS * UDP_BURST_MAX * WG_SLOT);
 	p->flat_data = malloc((size_t)BURST_MAX * BUF_SIZE);
 	p->retry.data = malloc(BUF_SIZE);
 	p->stage = wg_stage_create();
@@ -31,8 +31,9 @@ int wg_port_create(const struct wg_port_options *o, struct wg_port **out)
 		wg_port_destroy(p);
 		return rc;
 	}
-	for (unsigned i = 0; i < UDP_BURST_MAX; i++)
-		p->received[i].data = p->slots + (size_t)i * WG_SLOT;
+	for (unsigned i = 0; i < WG_ARRIVALS * UDP_BURST_MAX; i++)
+		p->arrivals[i / UDP_BURST_MAX].messages[i % UDP_BURST_MAX].data =
+			p->slots + (size_t)i * WG_SLOT;
 	wg_merge_init(&p->merge, o->udp);
 	*out = p;
 	return 0;

@@ -7,11 +7,14 @@
 #define SLUICE_DATAPLANE_WIREGUARD_PORT_H
 
 #include "dataplane/wireguard/merge.h"
+#include "dataplane/wireguard/spread.h"
 #include "dataplane/wireguard/stage.h"
 #include "dataplane/wireguard/tunnel.h"
 #include "dataplane/worker.h"
 
 enum {
+	WG_ARRIVALS = 2, /* bursts that are under way at a time */
+
 	WG_ARENA = 512 * 1024, /* what one call sends, at most */
 	/* Not a power of two: small messages would all meet in the same lines of the caches. */
 	WG_SLOT = UDP_MESSAGE_ROOM + 4096 + 64,
@@ -21,6 +24,16 @@ enum {
 struct wg_outgoing {
 	struct packet *packet;
 	struct wg_peer *peer; /* NULL: it has been seen to */
+};
+
+/* What has been received, until all of it has been delivered. */
+struct wg_arrival {
+	struct udp_message messages[UDP_BURST_MAX]; /* data is in slots of WG_SLOT bytes */
+	struct wg_job jobs[UDP_BURST_MAX];
+	unsigned count;
+	unsigned at;       /* the message in hand ... */
+	uint32_t at_bytes; /* ... and the datagram */
+	bool offered;      /* by its jobs, to other workers */
 };
 
 struct wg_port {
@@ -47,11 +60,13 @@ struct wg_port {
 	struct buf retry; /* a packet out of the stage */
 
 	/* In. */
-	struct udp_message received[UDP_BURST_MAX]; /* data is in slots of WG_SLOT bytes */
-	unsigned received_count;
-	unsigned at;       /* the message in hand ... */
-	uint32_t at_bytes; /* ... and the datagram */
-	uint8_t *slots;
+	struct wg_arrival arrivals[WG_ARRIVALS]; /* the second only beside one that is offered */
+	struct wg_arrival *due[WG_ARRIVALS];     /* to be delivered now, */
+	unsigned due_count;
+	unsigned due_at;            /* in hand */
+	struct wg_arrival *pending; /* and next time; NULL: none is */
+	struct wg_spread spread;
+	uint8_t *slots; /* of all arrivals */
 	struct wg_merge merge;
 	struct buf flat[BURST_MAX]; /* what is merged, in one piece, for a gateway */
 	uint8_t *flat_data;         /* BURST_MAX * BUF_SIZE bytes, touched as needed */

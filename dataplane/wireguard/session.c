@@ -92,6 +92,7 @@ bool wg_session_begin(struct wg_device *device, struct wg_member *member, uint64
 	}
 	wg_session_rotate(device, member, now_ns);
 	made->peer = &member->peer;
+	made->id = ++device->next_keypair;
 	made->local_index = h->local_index;
 	made->remote_index = h->remote_index;
 	made->born_ns = now_ns;

@@ -107,6 +107,7 @@ struct wg_device {
 	struct index_owner *owners;   /* INDEX_SLOTS */
 	uint64_t numbers[MARK_WORDS]; /* taken */
 	uint64_t next_id;
+	uint64_t next_keypair; /* the id of the last one */
 	uint64_t seed;
 	struct secret_pool member_pool;
 	struct secret_pool keypair_pool;

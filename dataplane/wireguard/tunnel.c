@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "dataplane/route.h"
+#include "dataplane/wireguard/spread.h"
 
 struct wg_tunnel {
 	struct udp *udp;
 	struct wg_device *device;
+	struct ring *jobs;
 	unsigned queues;
 	unsigned mtu; /* relaxed */
 	enum wg_aead_kind aead;
@@ -115,7 +117,8 @@ int wg_tunnel_open(const struct wg_tunnel_options *o, struct wg_tunnel **out)
 	t->random = o->random;
 	t->wall_ns = o->wall_ns;
 	t->context = o->context;
-	rc = udp_open(&sockets, &t->udp);
+	t->jobs = wg_spread_ring(o->queues);
+	rc = t->jobs ? udp_open(&sockets, &t->udp) : -ENOMEM;
 	if (rc < 0)
 		goto free_tunnel;
 	options.port = udp_port(t->udp);
@@ -129,6 +132,7 @@ int wg_tunnel_open(const struct wg_tunnel_options *o, struct wg_tunnel **out)
 close_udp:
 	udp_close(t->udp);
 free_tunnel:
+	free(t->jobs);
 	free(t);
 	return rc;
 }
@@ -139,6 +143,7 @@ void wg_tunnel_close(struct wg_tunnel *t)
 		return;
 	wg_device_destroy(t->device);
 	udp_close(t->udp);
+	free(t->jobs);
 	free(t);
 }
 
@@ -155,6 +160,11 @@ struct udp *wg_tunnel_udp(struct wg_tunnel *t)
 enum wg_aead_kind wg_tunnel_aead(const struct wg_tunnel *t)
 {
 	return t->aead;
+}
+
+struct ring *wg_tunnel_jobs(struct wg_tunnel *t)
+{
+	return t->jobs;
 }
 
 unsigned wg_tunnel_queues(const struct wg_tunnel *t)

@@ -47,6 +47,9 @@ struct wg_device *wg_tunnel_device(struct wg_tunnel *tunnel);
 struct udp *wg_tunnel_udp(struct wg_tunnel *tunnel);
 enum wg_aead_kind wg_tunnel_aead(const struct wg_tunnel *tunnel);
 
+/* Messages that any worker may open: see spread.h. */
+struct ring *wg_tunnel_jobs(struct wg_tunnel *tunnel);
+
 unsigned wg_tunnel_queues(const struct wg_tunnel *tunnel);
 
 /* The MTU inside has changed. Any thread. */

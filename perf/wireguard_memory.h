@@ -1,0 +1,19 @@
+/*
+ * One peer and several workers, without system calls: what a tunnel's far end has sealed waits in
+ * memory, then workers start and take it in.
+ */
+#ifndef SLUICE_PERF_WIREGUARD_MEMORY_H
+#define SLUICE_PERF_WIREGUARD_MEMORY_H
+
+#include <stdbool.h>
+
+/*
+ * Measure "in N workers" for 1, 2, 4, ... workers, as many as there are cores, and report each in
+ * Gb/s of packets inside, beside one worker.
+ *
+ * runs:   of each, interleaved
+ * Errors: -errno
+ */
+int wgmemory_run(bool json, unsigned runs);
+
+#endif
