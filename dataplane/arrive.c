@@ -139,16 +139,14 @@ static void take_round(struct worker *w, const struct table *table, const struct
 		take_in(w, table, links, egress, n);
 }
 
-unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const struct links *links,
-			  unsigned egress)
+/* All that is due of what has been received. */
+static void take_sealed(struct worker *w, const struct table *table, const struct links *links,
+			unsigned egress)
 {
 	struct worker_egress *e = &w->egress[egress];
-	unsigned received, n;
+	unsigned n;
 
-	stage_begin(w);
-	received = wg_inward_receive(w, e->port);
-	gather_begin(&w->gather_out);
-	while ((n = received ? wg_inward_round(w, e->port) : 0) > 0) {
+	while ((n = wg_inward_round(w, e->port)) > 0) {
 		if (!e->gateway && !e->nat) {
 			wg_inward_deliver(w, e->port);
 			continue;
@@ -157,8 +155,21 @@ unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const str
 			take_round(w, table, links, egress, i,
 				   n - i < BURST_MAX ? n - i : BURST_MAX);
 	}
-	if (received)
-		stage_end(w, STAGE_RETURN);
+}
+
+unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const struct links *links,
+			  unsigned egress)
+{
+	unsigned received;
+
+	stage_begin(w);
+	received = wg_inward_receive(w, w->egress[egress].port);
+	if (received == 0)
+		return 0;
+	gather_begin(&w->gather_out);
+	take_sealed(w, table, links, egress);
+	inbox_flush(w);
+	stage_end(w, STAGE_RETURN);
 	return received;
 }
 
@@ -188,10 +199,20 @@ unsigned arrive_by_inbox(struct worker *w, const struct table *table, const stru
 	gather_begin(&w->gather_out);
 	for (unsigned i = 0; i < n; i++) {
 		struct message *m = w->inbox.taken[i];
+
+		if (m->way != WAY_SEALED)
+			continue;
+		wg_inward_take_over(w->egress[m->egress].port, &m->sealed);
+		take_sealed(w, table, links, m->egress);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct message *m = w->inbox.taken[i];
 		struct item *it = &w->items[out];
 
 		if (m->home != &w->inbox)
 			worker_count(&w->counters.taken_over, m->packets);
+		if (m->way == WAY_SEALED)
+			continue;
 		if (m->way > WAY_OUT_PART) {
 			take_inward(w, table, links, m, &w->items[--in].packet);
 			continue;

@@ -100,6 +100,23 @@ enum reason inbox_hand_over(struct worker *w, unsigned to, const struct packet *
 	return REASON_HANDED_OVER;
 }
 
+enum reason inbox_hand_over_sealed(struct worker *w, unsigned to,
+				   const struct udp_message *datagrams, unsigned egress)
+{
+	struct message *m = take_spare(&w->inbox);
+
+	if (!m)
+		return REASON_INBOX_FULL;
+	m->sealed = *datagrams;
+	m->sealed.data = m->buf.data;
+	memcpy(m->buf.data, datagrams->data, datagrams->len);
+	m->egress = (uint16_t)egress;
+	m->packets = (uint16_t)udp_segments(datagrams);
+	m->way = WAY_SEALED;
+	inbox_send(w, to, m);
+	return REASON_HANDED_OVER;
+}
+
 /* Send what is for one worker: all of it that there is room for. */
 static void flush_to(struct worker *w, unsigned to, struct message *const *batch, unsigned n)
 {

@@ -33,6 +33,7 @@
 #include "dataplane/reason.h"
 #include "dataplane/ring.h"
 #include "tun/buf.h"
+#include "tun/udp.h"
 
 struct packet;
 struct worker;
@@ -50,7 +51,8 @@ enum way {
 	WAY_OUT_PART, /* a fragment from the TUN: its datagram is the taker's, whatever it says */
 	WAY_IN,       /* from an egress */
 	WAY_IN_PART,
-	WAY_BACK, /* a hairpin: translated as if it had left, and not yet as if it came in */
+	WAY_BACK,   /* a hairpin: translated as if it had left, and not yet as if it came in */
+	WAY_SEALED, /* a tunnel's datagrams, as they were received */
 };
 
 struct message {
@@ -60,6 +62,7 @@ struct message {
 	uint16_t egress;    /* of WAY_IN and after */
 	uint16_t packets;   /* on the wire */
 	uint8_t way;
+	struct udp_message sealed; /* of WAY_SEALED, in buf */
 };
 
 struct inbox {
@@ -97,6 +100,10 @@ struct message *inbox_wrap(struct inbox *inbox, const struct packet *packet, enu
  */
 enum reason inbox_hand_over(struct worker *worker, unsigned to, const struct packet *packet,
 			    enum way way, unsigned egress);
+
+/* The same with datagrams of a tunnel, which are copied. */
+enum reason inbox_hand_over_sealed(struct worker *worker, unsigned to,
+				   const struct udp_message *datagrams, unsigned egress);
 
 /* The same with what inbox_wrap made; `to` may be the worker itself. */
 void inbox_send(struct worker *worker, unsigned to, struct message *message);

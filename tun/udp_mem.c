@@ -34,6 +34,7 @@ struct udp {
 	uint16_t port;
 	uint8_t address[2][16]; /* of version 4 and 6 */
 	unsigned lose;
+	unsigned all_to;          /* queue; queue_count: what udp_select says */
 	struct pipe_mem *out;     /* to nobody's port */
 	pthread_mutex_t out_lock; /* guards who puts into `out` */
 	unsigned queue_count;
@@ -109,6 +110,7 @@ int udp_open(const struct udp_options *options, struct udp **out)
 	while (rc == 0 && udp->queue_count < options->queues)
 		rc = open_queue(udp, &udp->queues[udp->queue_count++]);
 	udp->queues[options->queues].udp = udp;
+	udp->all_to = udp->queue_count;
 	if (rc == 0) {
 		pthread_mutex_lock(&registry_lock);
 		rc = take_port(udp, options->port);
@@ -214,10 +216,13 @@ static bool take(struct pipe_mem *pipe, uint8_t *letter, struct udp_message *m)
 int udp_mem_inject(struct udp *udp, const struct udp_message *m)
 {
 	unsigned at = udp_select(m->data, m->len, udp->queue_count);
-	struct udp_queue *q = &udp->queues[at < udp->queue_count ? at : 0];
+	struct udp_queue *q;
 	struct udp_endpoint from = m->endpoint;
 	int rc;
 
+	if (udp->all_to < udp->queue_count)
+		at = udp->all_to;
+	q = &udp->queues[at < udp->queue_count ? at : 0];
 	memcpy(from.source, udp->address[from.version == 6], sizeof(from.source));
 	pthread_mutex_lock(&q->lock);
 	rc = put(q->in, m, &from);
@@ -287,6 +292,11 @@ bool udp_mem_take(struct udp *udp, struct udp_message *m)
 
 	free(letter);
 	return taken;
+}
+
+void udp_mem_misdirect(struct udp *udp, unsigned queue)
+{
+	udp->all_to = queue;
 }
 
 void udp_mem_lose(struct udp *udp, unsigned n)

@@ -29,6 +29,9 @@ int udp_mem_inject(struct udp *udp, const struct udp_message *message);
  */
 bool udp_mem_take(struct udp *udp, struct udp_message *message);
 
+/* All that is injected or sent to these sockets goes to that queue, whatever udp_select() says. */
+void udp_mem_misdirect(struct udp *udp, unsigned queue);
+
 /* The next n messages that are sent are lost on the way. */
 void udp_mem_lose(struct udp *udp, unsigned n);
 

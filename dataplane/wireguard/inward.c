@@ -38,6 +38,20 @@ unsigned wg_inward_receive(struct worker *w, struct wg_port *port)
 	return a->count + (older != NULL);
 }
 
+void wg_inward_take_over(struct wg_port *port, const struct udp_message *message)
+{
+	struct wg_arrival *a = &port->taken;
+
+	a->messages[0] = *message;
+	a->count = 1;
+	a->at = 0;
+	a->at_bytes = 0;
+	a->handed_over = true;
+	port->due[0] = a;
+	port->due_at = 0;
+	port->due_count = 1;
+}
+
 /* Tell the device what has come in by one keypair. */
 static void note(const struct worker *w, struct batch *b)
 {
@@ -113,9 +127,6 @@ static enum reason open_data(struct worker *w, struct wg_port *port, uint8_t *da
 	enum reason reason;
 	uint32_t len;
 
-	/* The replay window is the home worker's. */
-	if (wg_keypair_home(index, port->workers) != port->worker)
-		return REASON_OTHER_WORKER;
 	keypair = keypair_of(w, port, index, b);
 	if (!keypair)
 		return REASON_UNKNOWN_SESSION;
@@ -140,6 +151,34 @@ static enum reason open_data(struct worker *w, struct wg_port *port, uint8_t *da
 	return REASON_NONE;
 }
 
+/*
+ * The replay window is the home worker's: it gets the rest of a message, from the datagram at
+ * at_bytes on, which all are of one session.
+ */
+static void hand_over(struct worker *w, const struct wg_port *port, struct wg_arrival *a,
+		      unsigned home)
+{
+	struct udp_message rest = a->messages[a->at];
+	enum reason reason = REASON_OTHER_WORKER;
+
+	rest.data += a->at_bytes;
+	rest.len -= a->at_bytes;
+	if (rest.segment > rest.len)
+		rest.segment = rest.len;
+	if (!a->handed_over)
+		reason = inbox_hand_over_sealed(w, home, &rest, port->egress);
+	worker_drop(w, reason, udp_segments(&rest));
+	a->at_bytes = a->messages[a->at].len;
+}
+
+/* The worker whose a datagram is. */
+static unsigned home_of(const struct wg_port *port, const uint8_t *data, uint32_t size)
+{
+	if (size < WG_DATA_OVERHEAD || wg_get32(data) != WG_DATA)
+		return port->worker;
+	return wg_keypair_home(wg_get32(data + UDP_INDEX), port->workers);
+}
+
 /* Open the rest of a message. Returns: false if the merge is full before its end */
 static bool open_message(struct worker *w, struct wg_port *port, struct wg_arrival *a)
 {
@@ -153,8 +192,13 @@ static bool open_message(struct worker *w, struct wg_port *port, struct wg_arriv
 		uint32_t left = m->len - a->at_bytes;
 		uint32_t size = left < m->segment ? left : m->segment;
 		unsigned i = a->at_bytes / m->segment;
+		unsigned home = home_of(port, data, size);
 		enum reason reason = REASON_NONE;
 
+		if (home != port->worker) {
+			hand_over(w, port, a, home);
+			break;
+		}
 		a->at_bytes += size;
 		if (size >= WG_DATA_OVERHEAD && wg_get32(data) == WG_DATA)
 			reason = open_data(w, port, data, size, i, &batch);

@@ -25,6 +25,9 @@ unsigned wg_inward_receive(struct worker *worker, struct wg_port *port);
  */
 unsigned wg_inward_round(struct worker *worker, struct wg_port *port);
 
+/* Make what another worker has handed over what is due; nothing else may be. */
+void wg_inward_take_over(struct wg_port *port, const struct udp_message *message);
+
 /* Write what a round brought into the TUN. */
 void wg_inward_deliver(struct worker *worker, struct wg_port *port);
 

@@ -34,6 +34,7 @@ struct wg_arrival {
 	unsigned at;       /* the message in hand ... */
 	uint32_t at_bytes; /* ... and the datagram */
 	bool offered;      /* by its jobs, to other workers */
+	bool handed_over;  /* by another worker */
 };
 
 struct wg_port {
@@ -65,6 +66,7 @@ struct wg_port {
 	unsigned due_count;
 	unsigned due_at;            /* in hand */
 	struct wg_arrival *pending; /* and next time; NULL: none is */
+	struct wg_arrival taken;    /* over from another worker */
 	struct wg_spread spread;
 	uint8_t *slots; /* of all arrivals */
 	struct wg_merge merge;

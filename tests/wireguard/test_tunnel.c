@@ -395,6 +395,38 @@ Test(wireguard_tunnel, packets_of_all_lengths_share_a_burst)
 	tunnels_close(&t);
 }
 
+/* The kernel may choose the wrong socket while their number changes. */
+Test(wireguard_tunnel, what_comes_to_the_wrong_worker_goes_to_the_right_one)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct tunnels_options options = {.queues = 2, .gateway = i, .split = i};
+		struct packets_spec spec = tunnels_spec(4, PROTO_TCP, 0);
+		uint64_t over = 0;
+		struct tunnels t;
+
+		tunnels_open(&t, &options);
+		spec.needs_csum = true;
+		spec.gso_size = 1000;
+		spec.payload = 20000;
+		for (unsigned queue = 0; queue < 2; queue++) {
+			struct worker_counters c;
+
+			udp_mem_misdirect(wg_tunnel_udp(t.ends[1].tunnel), queue);
+			tunnels_send(&t, 0, &spec);
+			if (options.gateway)
+				while (tunnels_take(&t, 1))
+					;
+			else
+				compare_all(&t, 1, &t.in, i);
+			dataplane_read_counters(t.ends[1].dataplane, queue, &c);
+			over += c.handed_over;
+		}
+		cr_expect(over == 20 || over == 21, "%lu, with a keepalive", (unsigned long)over);
+		cr_expect_eq(tunnels_drops(&t, 1, REASON_OTHER_WORKER), 0);
+		tunnels_close(&t);
+	}
+}
+
 /* Verdicts are taken, flows are made; replies go back. */
 Test(wireguard_tunnel, an_egress_among_others_takes_its_packets)
 {
