@@ -11,19 +11,20 @@
  *   family   4 or 6
  *   changes  how many changed prefixes to tell of
  *
- * Threads: the control thread, and one for the comparison while it builds: both only read the
- * lists, but for the count of references, which the comparison does not touch.
+ * Threads: the control thread, which waits for a builder, and that for another, which compares
+ * while it builds: both only read the lists, but for the count of references, which the comparison
+ * does not touch.
  */
 #include "ctl/diff.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
+#include "ctl/builder.h"
 #include "ctl/daemon.h"
 
 enum {
@@ -65,6 +66,16 @@ struct work {
 	struct daemon *daemon;
 	struct comparison comparison;
 	struct load_result loaded;
+};
+
+/* What is read and built, and of what. */
+struct loading {
+	struct work *work;
+	const struct conf *conf;
+	struct list *const *keep;
+	unsigned kept;
+	struct load_error *err;
+	int rc;
 };
 
 struct flow_moves {
@@ -171,22 +182,20 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static void *compare(void *argument)
+static void compare(void *context)
 {
-	struct comparison *c = argument;
+	struct comparison *c = context;
 	uint64_t start = now_us();
 
 	c->rc = diff_rules(&c->before, &c->after, c->egress_count, c->family, c->watcher, &c->diff);
 	c->us = now_us() - start;
-	return NULL;
 }
 
 /* Build the table, and compare meanwhile: the control thread shall not wait longer than it must. */
 static int build(struct work *w, const struct conf *conf, struct load_error *err)
 {
 	struct table_rule *rules = calloc((size_t)conf->rule_count + 1, sizeof(*rules));
-	pthread_t thread;
-	bool beside;
+	struct builder comparing;
 	int rc;
 
 	*err = (struct load_error){.reason = "memory", .text = "out of memory"};
@@ -198,22 +207,31 @@ static int build(struct work *w, const struct conf *conf, struct load_error *err
 	}
 	w->comparison.after =
 		(struct diff_side){rules, conf->rule_count, (uint16_t)conf->default_egress};
-	beside = pthread_create(&thread, NULL, compare, &w->comparison) == 0;
+	builder_start(&comparing, compare, &w->comparison);
 	rc = load_build(conf, w->daemon->generation + 1, &w->loaded, err);
-	if (beside)
-		pthread_join(thread, NULL);
-	else
-		compare(&w->comparison);
+	builder_finish(&comparing);
 	free(rules);
 	return rc != 0 ? rc : w->comparison.rc;
+}
+
+static void load_behind(void *context)
+{
+	struct loading *l = context;
+
+	l->rc = load_all_lists(l->conf, l->keep, l->kept, &l->work->loaded, l->err);
+	if (l->rc == 0)
+		l->rc = build(l->work, l->conf, l->err);
 }
 
 static int load(struct work *w, const struct conf *conf, struct list *const *keep, unsigned kept,
 		struct load_error *err)
 {
-	int rc = load_all_lists(conf, keep, kept, &w->loaded, err);
+	struct loading l = {.work = w, .conf = conf, .keep = keep, .kept = kept, .err = err};
+	struct builder builder;
 
-	return rc != 0 ? rc : build(w, conf, err);
+	builder_start(&builder, load_behind, &l);
+	builder_finish(&builder);
+	return l.rc;
 }
 
 /* The whole configuration, as `reload` without names reads it. */

@@ -2,24 +2,16 @@
  * Changing lists: a reload parses, builds aside and publishes; an edit patches. A failure at any
  * point changes nothing.
  *
- * Threads: the control thread, which waits for one that parses and builds: that one stands behind
- * the workers and the programs whose traffic they carry, which share its cores.
+ * Threads: the control thread, which waits for a builder.
  */
 #include "ctl/daemon.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum {
-	/* A tenth of an ordinary thread's share of a busy core. */
-	BUILDER_NICE = 10,
-};
+#include "ctl/builder.h"
 
 static int refuse(struct load_error *err, const struct conf *conf, unsigned line, const char *what)
 {
@@ -199,35 +191,14 @@ struct building {
 	int rc;
 };
 
-static void build(struct building *b)
+static void build(void *context)
 {
+	struct building *b = context;
+
 	b->rc = load_all_lists_cached(b->conf, b->keep, b->kept, b->loaded, b->err);
 	if (b->rc == 0)
 		b->rc = load_rebuild(b->conf, b->daemon->generation + 1,
 				     dataplane_take_spare(b->daemon->dataplane), b->loaded, b->err);
-}
-
-/* Not the control thread itself: without CAP_SYS_NICE it could not come forward again. */
-static void *build_behind(void *argument)
-{
-	const struct sched_param ordinary = {0};
-
-	pthread_setname_np(pthread_self(), "sluice/build");
-	pthread_setschedparam(pthread_self(), SCHED_BATCH, &ordinary);
-	setpriority(PRIO_PROCESS, (id_t)gettid(), BUILDER_NICE);
-	build(argument);
-	return NULL;
-}
-
-static int build_aside(struct building *b)
-{
-	pthread_t thread;
-
-	if (pthread_create(&thread, NULL, build_behind, b) == 0)
-		pthread_join(thread, NULL);
-	else
-		build(b);
-	return b->rc;
 }
 
 int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
@@ -237,6 +208,8 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	struct list **keep = NULL;
 	struct load_result loaded = {0};
 	struct conf next = {0};
+	struct builder builder;
+	struct building b;
 	int rc = 0;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -254,12 +227,15 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	keep = calloc(d->conf.list_count + 1, sizeof(struct list *));
 	if (!keep)
 		goto free_next;
-	rc = build_aside(&(struct building){.daemon = d,
-					    .conf = reread ? &next : &d->conf,
-					    .keep = keep,
-					    .kept = lists_to_keep(d, names, count, keep),
-					    .loaded = &loaded,
-					    .err = err});
+	b = (struct building){.daemon = d,
+			      .conf = reread ? &next : &d->conf,
+			      .keep = keep,
+			      .kept = lists_to_keep(d, names, count, keep),
+			      .loaded = &loaded,
+			      .err = err};
+	builder_start(&builder, build, &b);
+	builder_finish(&builder);
+	rc = b.rc;
 	if (rc == 0)
 		rc = daemon_commit(d, reread ? &next : NULL, &loaded, report);
 	load_result_fini(&loaded);
