@@ -19,9 +19,10 @@
 #include "ctl/sysctl_linux.h"
 
 /* Errors about an echo stay the kernel's: its type and code stand where the others' port does. */
-static void write_turn(FILE *out, const struct conf_egress *egress, const struct addr *addr,
-		       const char *ifname)
+static void write_turn(FILE *out, const struct capture *capture, unsigned egress,
+		       const struct addr *addr)
 {
+	const struct conf_egress *e = &capture->conf.egresses[egress];
 	const char *ip = addr->version == 4 ? "ip" : "ip6";
 	const char *error = addr->version == 4
 				    ? "icmp type { destination-unreachable, time-exceeded, "
@@ -32,15 +33,29 @@ static void write_turn(FILE *out, const struct conf_egress *egress, const struct
 
 	addr_format(addr, text);
 	fprintf(out,
-		"\t\t%s daddr %s meta l4proto { tcp, udp } th dport %u-%u th dport != @busy "
+		"\tchain turn%u_%u {\n"
+		"\t\tmeta l4proto { tcp, udp } th dport %u-%u th dport != @busy "
 		"fwd %s to %s device \"%s\"\n"
-		"\t\t%s daddr %s %s %u-%u fwd %s to %s device \"%s\"\n",
-		ip, text, egress->port_first, egress->port_last, ip, text, ifname, ip, text, error,
-		egress->port_first, egress->port_last, ip, text, ifname);
+		"\t\t%s %u-%u fwd %s to %s device \"%s\"\n\t}\n",
+		egress, addr->version, e->port_first, e->port_last, ip, text, capture->ifname,
+		error, e->port_first, e->port_last, ip, text, capture->ifname);
 }
 
-/* Of each translating egress that has one. */
-static void write_turns(FILE *out, const struct capture *capture)
+/* All that comes from inside is looked at, so by its destination first. */
+static void write_way(FILE *out, const struct capture *capture, unsigned egress,
+		      const struct addr *addr)
+{
+	char text[ADDR_TEXT_MAX];
+
+	(void)capture;
+	fprintf(out, "\t\t%s daddr %s jump turn%u_%u\n", addr->version == 4 ? "ip" : "ip6",
+		addr_format(addr, text), egress, addr->version);
+}
+
+/* For each address of a translating egress. */
+static void write_each(FILE *out, const struct capture *capture,
+		       void (*write_one)(FILE *, const struct capture *, unsigned,
+					 const struct addr *))
 {
 	for (unsigned i = 0; i < capture->link_count; i++) {
 		const struct link *link = &capture->links[i];
@@ -48,11 +63,9 @@ static void write_turns(FILE *out, const struct capture *capture)
 		if (!nft_is_translating(&capture->conf.egresses[i]))
 			continue;
 		if (link->address4.version != 0)
-			write_turn(out, &capture->conf.egresses[i], &link->address4,
-				   capture->ifname);
+			write_one(out, capture, i, &link->address4);
 		if (link->address6.version != 0)
-			write_turn(out, &capture->conf.egresses[i], &link->address6,
-				   capture->ifname);
+			write_one(out, capture, i, &link->address6);
 	}
 }
 
@@ -67,17 +80,21 @@ static bool is_egress(const struct conf *conf, const char *ifname)
 }
 
 /* Of interfaces that are there; the index shows when one was made anew. */
-static void write_inside(FILE *out, const struct conf *conf)
+static void write_inside(FILE *out, const struct capture *capture)
 {
+	const struct conf *conf = &capture->conf;
+
 	for (unsigned i = 0; i < conf->interface.from_count; i++) {
 		unsigned index = if_nametoindex(conf->interface.from[i]);
 
-		if (index != 0 && !is_egress(conf, conf->interface.from[i]))
-			fprintf(out,
-				"\tchain inside%u { # %u\n\t\ttype filter hook ingress device "
-				"\"%s\" "
-				"priority 0; policy accept;\n\t\tjump turn\n\t}\n",
-				i, index, conf->interface.from[i]);
+		if (index == 0 || is_egress(conf, conf->interface.from[i]))
+			continue;
+		fprintf(out,
+			"\tchain inside%u { # %u\n\t\ttype filter hook ingress device \"%s\" "
+			"priority 0; policy accept;\n",
+			i, index, conf->interface.from[i]);
+		write_each(out, capture, write_way);
+		fputs("\t}\n", out);
 	}
 }
 
@@ -89,10 +106,8 @@ static void write_table(FILE *out, const struct capture *capture)
 	fprintf(out, "table netdev %s {}\ndelete table netdev %s\ntable netdev %s {\n", name, name,
 		name);
 	nft_write_busy(out, &capture->busy_set);
-	fputs("\tchain turn {\n", out);
-	write_turns(out, capture);
-	fputs("\t}\n", out);
-	write_inside(out, &capture->conf);
+	write_each(out, capture, write_turn);
+	write_inside(out, capture);
 	fprintf(out,
 		"\tchain back {\n\t\ttype filter hook ingress device \"%s\" priority 0; "
 		"policy accept;\n",
