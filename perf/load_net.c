@@ -128,7 +128,7 @@ int load_net_start(struct load_net *n, unsigned queues)
 	rc = write_conf(n, queues, conf);
 	if (rc < 0)
 		return rc;
-	char *argv[] = {(char *)netns_daemon_path(path, sizeof(path)),
+	char *argv[] = {(char *)netns_program("sluice", "SLUICE", path, sizeof(path)),
 			"-S",
 			n->socket,
 			"run",

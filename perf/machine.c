@@ -13,6 +13,7 @@ enum {
 	LINE_MAX_BYTES = 1024,
 	KTHREADD = 2, /* the parent of the kernel's threads */
 	TIMES = 8,    /* of /proc/stat: user to steal; guests are in user already */
+	IDLE = 3,
 	STEAL = 7,
 	PPID_FIELD = 1, /* counted from behind the name of the program */
 	UTIME_FIELD = 11,
@@ -41,6 +42,8 @@ static int read_cores(struct machine_time *out)
 		uint64_t ticks = strtoull(at, &at, 10);
 
 		out->all += ticks;
+		if (i == IDLE || i == IDLE + 1) /* and waiting for disks */
+			out->idle += ticks;
 		if (i == STEAL)
 			out->steal = ticks;
 	}
@@ -103,6 +106,7 @@ void machine_add(struct machine_time *spent, const struct machine_time *from,
 		 const struct machine_time *to)
 {
 	spent->all += between(from->all, to->all);
+	spent->idle += between(from->idle, to->idle);
 	spent->steal += between(from->steal, to->steal);
 	spent->other += between(from->other, to->other);
 }
@@ -120,4 +124,10 @@ double machine_steal_percent(const struct machine_time *spent)
 double machine_other_percent(const struct machine_time *spent)
 {
 	return percent(spent->other, spent->all);
+}
+
+double machine_busy_s(const struct machine_time *spent)
+{
+	return (double)between(spent->idle + spent->steal, spent->all) /
+	       (double)sysconf(_SC_CLK_TCK);
 }

@@ -15,6 +15,8 @@ static const struct {
 	{"path", perf_path, "TCP through the whole path, beside the kernel's forwarding"},
 	{"load", perf_load,
 	 "packets lost, doubled, reordered or misrouted while lists are reloaded"},
+	{"wireguard", perf_wireguard,
+	 "tunnels, beside wireguard-go; and what hostile traffic does"},
 	{"traffic", perf_traffic, "generator and sink: traffic serve|ask|send (no benchmark)"},
 };
 
@@ -28,7 +30,7 @@ static int usage(FILE *out)
 	fprintf(out, "usage: sluice-perf [BENCHMARK] [--json]\n\n"
 		     "Without a name all benchmarks run.\n\n");
 	for (unsigned i = 0; i < BENCHMARKS; i++)
-		fprintf(out, "  %-8s %s\n", benchmarks[i].name, benchmarks[i].help);
+		fprintf(out, "  %-9s %s\n", benchmarks[i].name, benchmarks[i].help);
 	return out == stderr;
 }
 

@@ -16,6 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum {
+	WORDS_MAX = 24,
+};
+
 static int write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC), rc = 0;
@@ -143,19 +147,19 @@ void netns_stop(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-const char *netns_daemon_path(char *out, size_t size)
+const char *netns_program(const char *name, const char *variable, char *out, size_t size)
 {
-	const char *env = getenv("SLUICE");
+	const char *env = getenv(variable);
 	ssize_t n;
 	char *slash;
 
 	if (env)
 		return env;
-	n = readlink("/proc/self/exe", out, size - 8);
+	n = readlink("/proc/self/exe", out, size - 1);
 	out[n > 0 ? n : 0] = 0;
 	slash = strrchr(out, '/');
 	if (slash)
-		snprintf(slash + 1, 8, "sluice");
+		snprintf(slash + 1, size - (size_t)(slash + 1 - out), "%s", name);
 	return out;
 }
 
@@ -179,4 +183,27 @@ int netns_socket(int ns, int domain, int type, int protocol)
 	}
 	close(home);
 	return rc;
+}
+
+int netns_traffic(int ns, const char *const argv[], char *line, size_t size)
+{
+	char *words[WORDS_MAX] = {"/proc/self/exe", "traffic"};
+	int out[2], status;
+	pid_t pid;
+	FILE *f;
+
+	for (unsigned i = 0; argv[i] && i + 3 < WORDS_MAX; i++)
+		words[i + 2] = (char *)argv[i];
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return -errno;
+	pid = netns_spawn(ns, words, out[1]);
+	close(out[1]);
+	f = fdopen(out[0], "r");
+	if (!f || !fgets(line, (int)size, f))
+		line[0] = 0;
+	if (f)
+		fclose(f);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return -EIO;
+	return line[0] ? 0 : -EIO;
 }

@@ -43,7 +43,16 @@ int netns_veth(int ns_a, const char *name_a, int ns_b, const char *name_b);
 /* End a process that netns_spawn started: SIGTERM, then SIGKILL after two seconds. */
 void netns_stop(pid_t pid);
 
-/* The program of the daemon: what SLUICE names, else that beside this program. May be out. */
-const char *netns_daemon_path(char *out, size_t size);
+/* A program of ours: what a variable of the environment names, else that beside this one. */
+const char *netns_program(const char *name, const char *variable, char *out, size_t size);
+
+/*
+ * Run this program in a namespace with the arguments of `sluice-perf traffic`.
+ *
+ * argv: from "ask" or "send" on; its last is NULL
+ * line: the line that it prints
+ * Errors: -errno
+ */
+int netns_traffic(int ns, const char *const argv[], char *line, size_t size);
 
 #endif

@@ -1,11 +1,14 @@
 /* See options.h. */
 #include "perf/options.h"
 
+#include <fnmatch.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
 	ENTRIES_MAX = 16,
+	PATTERN_MAX = 256,
 };
 
 /* Returns whether it was one. */
@@ -18,6 +21,11 @@ static bool take(const struct options_entry *e, const char *argument)
 		*e->flag = e->set;
 	if (e->text)
 		*e->text = argument;
+	if (e->list) {
+		if (e->list->count == OPTIONS_LIST_MAX)
+			return false;
+		e->list->text[e->list->count++] = argument;
+	}
 	if (!e->number)
 		return true;
 	number = strtoul(argument, &end, 10);
@@ -46,4 +54,14 @@ int options_parse(const struct options_entry *entries, unsigned count, int argc,
 			return -1;
 	}
 	return optind == argc ? 0 : -1;
+}
+
+bool options_wanted(const char *only, const char *name)
+{
+	char pattern[PATTERN_MAX];
+
+	if (!only)
+		return true;
+	snprintf(pattern, sizeof(pattern), "*%s*", only);
+	return fnmatch(pattern, name, 0) == 0;
 }

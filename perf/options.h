@@ -4,12 +4,23 @@
 
 #include <stdbool.h>
 
-/* Where an option's value goes: one of flag, text and number. */
+enum {
+	OPTIONS_LIST_MAX = 4,
+};
+
+/* What an option that may come again was given. */
+struct options_list {
+	const char *text[OPTIONS_LIST_MAX];
+	unsigned count;
+};
+
+/* Where an option's value goes: one of flag, text, list and number. */
 struct options_entry {
 	const char *name;
 	bool *flag; /* given: becomes `set` */
 	bool set;
 	const char **text;
+	struct options_list *list;
 	unsigned *number; /* from min to max */
 	unsigned min, max;
 };
@@ -21,5 +32,8 @@ struct options_entry {
  *          it has one. Values that were read before stay.
  */
 int options_parse(const struct options_entry *entries, unsigned count, int argc, char **argv);
+
+/* Whether a case is to be run: `only` is in its name, `*` for anything; NULL: all are. */
+bool options_wanted(const char *only, const char *name);
 
 #endif

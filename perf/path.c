@@ -6,7 +6,6 @@
 #include "perf/path.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,18 +19,7 @@ enum {
 	RUNS_DEFAULT = 5,
 	MS_DEFAULT = 400,
 	QUEUES_DEFAULT_MAX = 4,
-	PATTERN_MAX = 256,
 };
-
-bool path_wanted(const struct path_options *o, const char *name)
-{
-	char pattern[PATTERN_MAX];
-
-	if (!o->only)
-		return true;
-	snprintf(pattern, sizeof(pattern), "*%s*", o->only);
-	return fnmatch(pattern, name, 0) == 0;
-}
 
 /* What the daemon takes by itself. */
 static unsigned queues_default(void)

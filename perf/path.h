@@ -31,9 +31,6 @@ struct path_options {
 	const char *only; /* cases with this in their names; NULL: all */
 };
 
-/* Whether a case is to be run. */
-bool path_wanted(const struct path_options *options, const char *name);
-
 struct path {
 	int client[LANES];
 	int gateway[LANES];

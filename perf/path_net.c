@@ -20,7 +20,6 @@
 #include "perf/path.h"
 
 enum {
-	WORDS_MAX = 24,
 	READY_TRIES = 50,
 	FILE_MAX = 64,
 };
@@ -121,25 +120,7 @@ static int write_conf(const struct path *s, unsigned queues, const char *path)
 int path_traffic(const struct path *path, int lane, const char *const argv[], char *line,
 		 size_t size)
 {
-	char *words[WORDS_MAX] = {"/proc/self/exe", "traffic"};
-	int out[2], status;
-	pid_t pid;
-	FILE *f;
-
-	for (unsigned i = 0; argv[i] && i + 3 < WORDS_MAX; i++)
-		words[i + 2] = (char *)argv[i];
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return -errno;
-	pid = netns_spawn(path->client[lane], words, out[1]);
-	close(out[1]);
-	f = fdopen(out[0], "r");
-	if (!f || !fgets(line, (int)size, f))
-		line[0] = 0;
-	if (f)
-		fclose(f);
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return -EIO;
-	return line[0] ? 0 : -EIO;
+	return netns_traffic(path->client[lane], argv, line, size);
 }
 
 /* Until the daemon forwards: its start-up is no part of the measurement. */
@@ -164,7 +145,7 @@ static int wait_ready(struct path *s)
 int path_start(struct path *s, unsigned queues)
 {
 	char program[512], conf[FILE_MAX], socket[FILE_MAX];
-	char *argv[] = {(char *)netns_daemon_path(program, sizeof(program)),
+	char *argv[] = {(char *)netns_program("sluice", "SLUICE", program, sizeof(program)),
 			"-S",
 			file_of(s, "socket", socket),
 			"run",

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "perf/options.h"
 #include "perf/path.h"
 
 struct ways {
@@ -68,7 +69,7 @@ static int measure(const struct path *path, const struct path_options *o, unsign
 
 	snprintf(what, sizeof(what), "tcp %u %s", flows, way->name);
 	snprintf(name, sizeof(name), "%s queues %u", what, path->queues);
-	if (!path_wanted(o, name))
+	if (!options_wanted(o->only, name))
 		return 0;
 	for (unsigned run = 0; rc == 0 && run < o->runs; run++) {
 		rc = ask_sluice(path, flows, o->ms, way->option, &found);

@@ -2,14 +2,14 @@
  * Datagrams through the gateways, one a system call, open loop.
  *
  * "No loss" allows one in a thousand: on a machine whose cores are shared somebody else's work is
- * enough for that. The rate is searched for by halving an interval, in later runs round what was
- * found before; then twice as much is offered, and of what arrives nothing may be missing: a
- * gateway must not collapse.
+ * enough for that. The rate is searched for; then twice as much is offered, and of what arrives
+ * nothing may be missing: a gateway must not collapse.
  */
-#include <errno.h>
 #include <stdio.h>
 
+#include "perf/options.h"
 #include "perf/path.h"
+#include "perf/rate.h"
 
 enum {
 	STEPS_FIRST = 7,
@@ -18,6 +18,8 @@ enum {
 	FLOWS = 8,
 	RATE_MAX = 1000000,
 };
+
+#define LOSS 0.001
 
 /* A kind of traffic. */
 struct kind {
@@ -34,88 +36,20 @@ static const struct kind kinds[] = {
 	{"setup", 64, "--spread", false}, /* each datagram is a flow of its own */
 };
 
-struct outcome {
-	double rate; /* offered, as far as the sender got */
-	double delivered;
-	unsigned long reordered;
-	double p50_us;
-	double p999_us;
-};
-
-static int offer(const struct path *path, int lane, const struct kind *kind, double rate,
-		 unsigned ms, struct outcome *out)
+static struct rate_course course_of(const struct path *path, int lane, const struct kind *kind)
 {
-	char size_text[16], rate_text[32], ms_text[16], flows_text[16], line[256];
-	const char *argv[] = {"send",    path_server[lane], "--size",     size_text,
-			      "--rate",  rate_text,         "--ms",       ms_text,
-			      "--flows", flows_text,        kind->option, NULL};
-	unsigned long sent, received;
-	double p99, max;
-	int rc;
-
-	snprintf(size_text, sizeof(size_text), "%u", kind->size);
-	snprintf(rate_text, sizeof(rate_text), "%.0f", rate);
-	snprintf(ms_text, sizeof(ms_text), "%u", ms);
-	snprintf(flows_text, sizeof(flows_text), "%d", FLOWS);
-	rc = path_traffic(path, lane, argv, line, sizeof(line));
-	if (rc < 0)
-		return rc;
-	if (sscanf(line,
-		   "{\"sent\": %lu, \"received\": %lu, \"reordered\": %lu, \"p50_us\": %lf, "
-		   "\"p99_us\": %lf, \"p999_us\": %lf, \"max_us\": %lf}",
-		   &sent, &received, &out->reordered, &out->p50_us, &p99, &out->p999_us, &max) != 7)
-		return -EIO;
-	out->rate = (double)sent * 1000 / ms;
-	out->delivered = (double)received * 1000 / ms;
-	return 0;
-}
-
-/* What the sender cannot offer is no rate that was reached. */
-static bool without_loss(const struct outcome *o, double wanted)
-{
-	return o->delivered >= 0.999 * o->rate && o->rate >= 0.99 * wanted;
-}
-
-/*
- * Search between two rates.
- *
- * low: becomes what was found; left alone if even the lowest that was tried was too much
- */
-static int search(const struct path *path, int lane, const struct kind *kind, unsigned steps,
-		  double *low, double high)
-{
-	for (unsigned i = 0; i < steps; i++) {
-		double middle = (*low + high) / 2;
-		struct outcome o;
-		int rc = offer(path, lane, kind, middle, SEARCH_MS, &o);
-
-		if (rc < 0)
-			return rc;
-		if (without_loss(&o, middle))
-			*low = middle;
-		else
-			high = middle;
-	}
-	return 0;
-}
-
-/* rate: on entry what an earlier run found, or 0 */
-static int find_rate(const struct path *path, int lane, const struct kind *kind, double *rate)
-{
-	double bottom = *rate * 3 / 4, low = bottom;
-
-	if (*rate > 0) {
-		int rc = search(path, lane, kind, STEPS_AGAIN, &low, *rate * 5 / 4);
-
-		if (rc < 0)
-			return rc;
-		if (low > bottom) {
-			*rate = low;
-			return 0;
-		}
-	}
-	*rate = 0;
-	return search(path, lane, kind, STEPS_FIRST, rate, RATE_MAX);
+	return (struct rate_course){
+		.ns = path->client[lane],
+		.address = path_server[lane],
+		.size = kind->size,
+		.flows = FLOWS,
+		.option = kind->option,
+		.loss = LOSS,
+		.max = RATE_MAX,
+		.ms = SEARCH_MS,
+		.steps_first = STEPS_FIRST,
+		.steps_again = STEPS_AGAIN,
+	};
 }
 
 static void report(const struct path *path, const struct path_options *o, const char *what,
@@ -137,11 +71,12 @@ static int measure_rate(const struct path *path, const struct path_options *o,
 
 	for (unsigned run = 0; run < o->runs; run++) {
 		for (int lane = LANE_SLUICE; lane <= LANE_MASQUERADE; lane++) {
-			struct outcome out = {0};
-			int rc = find_rate(path, lane, kind, &rate[lane]);
+			const struct rate_course course = course_of(path, lane, kind);
+			struct rate_outcome out = {0};
+			int rc = rate_find(&course, &rate[lane]);
 
 			if (rc == 0 && kind->overload)
-				rc = offer(path, lane, kind, 2 * rate[lane] + 1, o->ms, &out);
+				rc = rate_offer(&course, 2 * rate[lane] + 1, o->ms, &out);
 			if (rc < 0)
 				return rc;
 			samples_add(&found[lane], rate[lane] / 1000);
@@ -165,14 +100,16 @@ static int measure_rate(const struct path *path, const struct path_options *o,
 static int measure_latency(const struct path *path, const struct path_options *o)
 {
 	struct samples p50[LANES] = {0}, p999[LANES] = {0};
+	struct rate_course course = course_of(path, LANE_SLUICE, &kinds[0]);
 	double rate = 0;
-	int rc = find_rate(path, LANE_SLUICE, &kinds[0], &rate);
+	int rc = rate_find(&course, &rate);
 
 	for (unsigned run = 0; rc == 0 && run < o->runs; run++) {
 		for (int lane = LANE_SLUICE; rc == 0 && lane <= LANE_MASQUERADE; lane++) {
-			struct outcome out = {0};
+			struct rate_outcome out = {0};
 
-			rc = offer(path, lane, &kinds[0], rate / 2 + 1, o->ms, &out);
+			course = course_of(path, lane, &kinds[0]);
+			rc = rate_offer(&course, rate / 2 + 1, o->ms, &out);
 			if (rc < 0)
 				break;
 			samples_add(&p50[lane], out.p50_us);
@@ -193,10 +130,10 @@ static bool wanted(const struct path *path, const struct path_options *o, const 
 	char name[PATH_NAME_MAX];
 
 	snprintf(name, sizeof(name), "%s queues %u", what, path->queues);
-	if (path_wanted(o, name))
+	if (options_wanted(o->only, name))
 		return true;
 	snprintf(name, sizeof(name), "%s%s queues %u", what, other, path->queues);
-	return path_wanted(o, name);
+	return options_wanted(o->only, name);
 }
 
 int path_udp(const struct path *path, const struct path_options *o)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "perf/lpm_fixture.h"
+#include "perf/options.h"
 #include "perf/path.h"
 #include "perf/path_memory.h"
 #include "perf/report.h"
@@ -273,7 +274,7 @@ int path_worker(const struct path_options *o)
 
 	for (size_t c = 0; c < CASES; c++) {
 		case_name(c, name);
-		wanted[c] = path_wanted(o, name);
+		wanted[c] = options_wanted(o->only, name);
 		any |= wanted[c];
 	}
 	if (!any)

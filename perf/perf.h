@@ -7,6 +7,7 @@ int perf_ring(int argc, char **argv);
 int perf_flow(int argc, char **argv);
 int perf_path(int argc, char **argv);
 int perf_load(int argc, char **argv);
+int perf_wireguard(int argc, char **argv);
 
 /* Not a benchmark: the generator and sink of TCP traffic that perf_path and the demo use. */
 int perf_traffic(int argc, char **argv);

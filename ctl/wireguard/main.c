@@ -125,6 +125,19 @@ static int environment_fd(const char *name, int *out)
 	return 0;
 }
 
+/* One a core, unless the environment says how many. */
+static int queue_count(unsigned *out)
+{
+	const char *text = getenv("WG_QUEUES");
+	uint64_t number = threads_cores(QUEUES_MAX);
+
+	if (text && text[0] &&
+	    (!wg_number_parse(text, strlen(text), TUN_QUEUES_MAX, &number) || number == 0))
+		return -EINVAL;
+	*out = (unsigned)number;
+	return 0;
+}
+
 static int open_tun(struct program *p)
 {
 	struct tun_options options = {.name = p->interface};
@@ -132,7 +145,11 @@ static int open_tun(struct program *p)
 
 	if (rc < 0)
 		return fail(p, "WG_TUN_FD", rc);
-	options.queues = options.fd >= 0 ? 1 : threads_cores(QUEUES_MAX);
+	rc = queue_count(&options.queues);
+	if (rc < 0)
+		return fail(p, "WG_QUEUES", rc);
+	if (options.fd >= 0)
+		options.queues = 1;
 	rc = tun_open(&options, &p->tun);
 	if (rc < 0)
 		return fail(p, "cannot open the TUN device", rc);

@@ -110,3 +110,30 @@ def test_path_runs_no_case_of_another_name():
     assert done.returncode == 0, done.stderr
     assert [list(json.loads(line)) for line in done.stdout.splitlines()] == [
         ["machine", "cores", "kernel", "commit"]]
+
+
+def wireguard(*args):
+    return subprocess.run([PERF, "wireguard", *args], capture_output=True, cwd=ROOT, text=True,
+                          timeout=60, check=False)
+
+
+@pytest.mark.parametrize("wrong", [["--runs", "0"], ["--peer"], ["--frob"], ["extra"],
+                                   [*"--peer a --peer b --peer c --peer d --peer e".split()]])
+def test_wireguard_refuses(wrong):
+    done = wireguard(*wrong)
+    assert done.returncode == 1 and done.stdout == "" and "usage:" in done.stderr
+
+
+def test_wireguard_compares_in_one_run():
+    done = wireguard("--json", "--runs", "1", "--cases", "memory peak", "--peer",
+                     "/usr/bin/wireguard-go")
+    assert done.returncode == 0, done.stderr
+    _, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["case"] for line in lines] == [
+        "memory peak", "memory peak beside wireguard-go", *2 * ["memory peak wireguard-go"]]
+    assert all(line["value"] > 1 for line in lines)
+
+
+def test_wireguard_says_which_peer_fails():
+    done = wireguard("--json", "--runs", "1", "--cases", "memory peak", "--peer", "/bin/false")
+    assert done.returncode == 1 and "/bin/false does not start" in done.stderr

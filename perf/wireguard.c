@@ -1,0 +1,133 @@
+/*
+ * Tunnels: sluice-wg at both ends beside wireguard-go at both ends. All pairs are there all the
+ * time, one of them busy, runs interleaved: what drifts in the machine drifts for all.
+ */
+#include "perf/wireguard.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "perf/netns.h"
+#include "perf/perf.h"
+
+enum {
+	RUNS_DEFAULT = 3,
+	MS_DEFAULT = 1000,
+};
+
+#define PEER_USUAL "/usr/bin/wireguard-go"
+
+static int usage(FILE *out)
+{
+	fprintf(out,
+		"usage: sluice-perf wireguard [--json] [--runs N] [--ms N] [--peer PROGRAM]...\n"
+		"                             [--cases WORDS]\n\n"
+		"  --runs N        of each case, 1 to %d (default %d)\n"
+		"  --ms N          how long a run takes (default %d)\n"
+		"  --peer PROGRAM  one more to compare with, %d at most: starts as wireguard-go "
+		"does.\n"
+		"                  " PEER_USUAL " is one if it is there\n"
+		"  --cases WORDS   only cases with this in their names, `*` for anything\n\n"
+		"Cases; those of another program have its name at their end:\n"
+		"  aead seal|open BYTES LIBRARY  GB/s and cycles a packet; needs no privileges\n"
+		"  ping p50|p99                  us, echoes 1 ms apart\n"
+		"  tcp 1|4                       Gb/s; cpu and machine: s/GB of both processes, "
+		"and of all cores\n"
+		"  udp 1372, ... overload        kpps of single datagrams with at most 1 %% lost; "
+		"what is left\n"
+		"                                of it at twice that rate\n"
+		"  memory peak                   resident MB of the larger process\n"
+		"  tcp 4 workers 1|2|4           Gb/s, with so many at each end\n",
+		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX);
+	return out == stderr;
+}
+
+void wgbench_report(const struct wgbench *b, const char *name, const char *unit, bool higher,
+		    const struct samples *samples)
+{
+	char other[2 * WGBENCH_NAME_MAX];
+
+	report_line(b->options->json,
+		    &(struct report_case){name, unit, higher, &samples[0],
+					  b->count > 1 ? b->pairs[1].name : NULL, &samples[1]});
+	for (unsigned i = 2; i < b->count; i++) {
+		snprintf(other, sizeof(other), "%s beside %s", name, b->pairs[i].name);
+		report_line(b->options->json,
+			    &(struct report_case){other, unit, higher, &samples[0],
+						  b->pairs[i].name, &samples[i]});
+	}
+	for (unsigned i = 1; i < b->count; i++) {
+		snprintf(other, sizeof(other), "%s %s", name, b->pairs[i].name);
+		report_line(b->options->json,
+			    &(struct report_case){.name = other, .unit = unit, .own = &samples[i]});
+	}
+}
+
+static int add(struct wgbench *b, const char *program)
+{
+	struct wgbench_pair *p = &b->pairs[b->count];
+	const char *slash = strrchr(program, '/');
+	int rc;
+
+	snprintf(p->name, sizeof(p->name), "%s", slash ? slash + 1 : program);
+	b->count++;
+	rc = wgbench_open(p, program, 0);
+	if (rc != 0)
+		fprintf(stderr, "sluice-perf wireguard: %s does not start: %s\n", program,
+			rc < 0 ? strerror(-rc) : "a command failed");
+	return rc;
+}
+
+static int measure_pairs(const struct wgbench_options *o)
+{
+	static struct wgbench b;
+	char program[512];
+	int rc;
+
+	b.options = o;
+	rc = add(&b, netns_program("sluice-wg", "SLUICE_WG", program, sizeof(program)));
+	if (rc == 0 && access(PEER_USUAL, X_OK) == 0)
+		rc = add(&b, PEER_USUAL);
+	else if (rc == 0)
+		fprintf(stderr, "sluice-perf wireguard: no " PEER_USUAL ": not compared with\n");
+	for (unsigned i = 0; rc == 0 && i < o->peers.count; i++)
+		rc = add(&b, o->peers.text[i]);
+	if (rc == 0)
+		rc = wgbench_traffic(&b);
+	for (unsigned i = 0; i < b.count; i++)
+		wgbench_close(&b.pairs[i]);
+	return rc;
+}
+
+int perf_wireguard(int argc, char **argv)
+{
+	struct wgbench_options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT};
+	const struct options_entry entries[] = {
+		{.name = "json", .flag = &o.json, .set = true},
+		{.name = "runs", .number = &o.runs, .min = 1, .max = REPORT_RUNS_MAX},
+		{.name = "ms", .number = &o.ms, .min = 1, .max = 3600000},
+		{.name = "cases", .text = &o.only},
+		{.name = "peer", .list = &o.peers},
+	};
+	int rc = options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
+
+	if (rc != 0)
+		return usage(rc > 0 ? stdout : stderr);
+	report_head(o.json);
+	rc = wgbench_aead(&o);
+	/* Their names do not begin so. */
+	if (rc == 0 && !(o.only && strncmp(o.only, "aead", 4) == 0)) {
+		rc = netns_allow();
+		if (rc == 0)
+			rc = measure_pairs(&o);
+		if (rc == 0)
+			rc = wgbench_workers(&o);
+	}
+	if (rc != 0)
+		fprintf(stderr, "sluice-perf wireguard: %s%s\n",
+			rc < 0 ? strerror(-rc) : "a command failed",
+			geteuid() != 0 || rc == -EPERM ? " (run it as root)" : "");
+	return rc != 0;
+}
