@@ -15,6 +15,7 @@
 enum {
 	RUNS_DEFAULT = 3,
 	MS_DEFAULT = 1000,
+	DATAGRAMS_DEFAULT = 10000000,
 };
 
 #define PEER_USUAL "/usr/bin/wireguard-go"
@@ -29,7 +30,11 @@ static int usage(FILE *out)
 		"  --peer PROGRAM  one more to compare with, %d at most: starts as wireguard-go "
 		"does.\n"
 		"                  " PEER_USUAL " is one if it is there\n"
-		"  --cases WORDS   only cases with this in their names, `*` for anything\n\n"
+		"  --cases WORDS   only cases with this in their names, `*` for anything\n"
+		"  --flood         instead: hostile traffic to a tunnel with a session; fails if "
+		"any is answered\n"
+		"                  but by a cookie, memory grows or the session dies\n"
+		"  --datagrams N   of them, before the flood of initiations (default %d)\n\n"
 		"Cases; those of another program have its name at their end:\n"
 		"  aead seal|open BYTES LIBRARY  GB/s and cycles a packet; needs no privileges\n"
 		"  ping p50|p99                  us, echoes 1 ms apart\n"
@@ -40,7 +45,7 @@ static int usage(FILE *out)
 		"                                of it at twice that rate\n"
 		"  memory peak                   resident MB of the larger process\n"
 		"  tcp 4 workers 1|2|4           Gb/s, with so many at each end\n",
-		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX);
+		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX, DATAGRAMS_DEFAULT);
 	return out == stderr;
 }
 
@@ -101,30 +106,40 @@ static int measure_pairs(const struct wgbench_options *o)
 	return rc;
 }
 
+static int measure_network(const struct wgbench_options *o)
+{
+	int rc = netns_allow();
+
+	if (rc == 0 && o->flood)
+		return wgbench_flood(o);
+	if (rc == 0)
+		rc = measure_pairs(o);
+	return rc == 0 ? wgbench_workers(o) : rc;
+}
+
 int perf_wireguard(int argc, char **argv)
 {
-	struct wgbench_options o = {.runs = RUNS_DEFAULT, .ms = MS_DEFAULT};
+	struct wgbench_options o = {
+		.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .datagrams = DATAGRAMS_DEFAULT};
 	const struct options_entry entries[] = {
 		{.name = "json", .flag = &o.json, .set = true},
 		{.name = "runs", .number = &o.runs, .min = 1, .max = REPORT_RUNS_MAX},
 		{.name = "ms", .number = &o.ms, .min = 1, .max = 3600000},
 		{.name = "cases", .text = &o.only},
 		{.name = "peer", .list = &o.peers},
+		{.name = "flood", .flag = &o.flood, .set = true},
+		{.name = "datagrams", .number = &o.datagrams, .min = 1, .max = 1000000000},
 	};
 	int rc = options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
 
 	if (rc != 0)
 		return usage(rc > 0 ? stdout : stderr);
 	report_head(o.json);
-	rc = wgbench_aead(&o);
+	if (!o.flood)
+		rc = wgbench_aead(&o);
 	/* Their names do not begin so. */
-	if (rc == 0 && !(o.only && strncmp(o.only, "aead", 4) == 0)) {
-		rc = netns_allow();
-		if (rc == 0)
-			rc = measure_pairs(&o);
-		if (rc == 0)
-			rc = wgbench_workers(&o);
-	}
+	if (rc == 0 && !(o.only && strncmp(o.only, "aead", 4) == 0))
+		rc = measure_network(&o);
 	if (rc != 0)
 		fprintf(stderr, "sluice-perf wireguard: %s%s\n",
 			rc < 0 ? strerror(-rc) : "a command failed",

@@ -137,3 +137,11 @@ def test_wireguard_compares_in_one_run():
 def test_wireguard_says_which_peer_fails():
     done = wireguard("--json", "--runs", "1", "--cases", "memory peak", "--peer", "/bin/false")
     assert done.returncode == 1 and "/bin/false does not start" in done.stderr
+
+
+def test_wireguard_stays_silent():
+    done = wireguard("--flood", "--json", "--cases", "hostile", "--datagrams", "20000")
+    assert done.returncode == 0, done.stderr
+    _, *lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = {line["case"]: line["value"] for line in lines}
+    assert found["hostile taken"] > 20000 and found["hostile answered"] == 0
