@@ -44,7 +44,11 @@ static int usage(FILE *out)
 		"what is left\n"
 		"                                of it at twice that rate\n"
 		"  memory peak                   resident MB of the larger process\n"
-		"  tcp 4 workers 1|2|4           Gb/s, with so many at each end\n",
+		"  tcp 4 workers 1|2|4           Gb/s, with so many at each end\n"
+		"  peers 1|100|1000 ...          all busy: kpps in and out; resident MB; ms for "
+		"all of the\n"
+		"                                configuration, 100,000 prefixes with 1000, and "
+		"for one more\n",
 		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX, DATAGRAMS_DEFAULT);
 	return out == stderr;
 }
@@ -112,9 +116,12 @@ static int measure_network(const struct wgbench_options *o)
 
 	if (rc == 0 && o->flood)
 		return wgbench_flood(o);
-	if (rc == 0)
+	/* What needs no others. */
+	if (rc == 0 && !(o->only && strncmp(o->only, "peers", 5) == 0))
 		rc = measure_pairs(o);
-	return rc == 0 ? wgbench_workers(o) : rc;
+	if (rc == 0)
+		rc = wgbench_workers(o);
+	return rc == 0 ? wgbench_peers(o) : rc;
 }
 
 int perf_wireguard(int argc, char **argv)
