@@ -1,4 +1,8 @@
-/* The kernel's sockets, by the rules of tun/udp.h: each test in a network namespace of its own. */
+/*
+ * The kernel's sockets, by the rules of tun/udp.h: each test in a network namespace of its own.
+ *
+ * wg_s2   a port of ours never says that it is closed
+ */
 #include "tun/udp.h"
 
 #include <arpa/inet.h>
@@ -534,4 +538,62 @@ Test(sockets_udp, segments_past_the_mtu_are_sent_all_the_same)
 		close(fd);
 	}
 	end(&p);
+}
+
+/* Whether the kernel has told a connected socket that nobody is there. */
+static bool is_refused(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	cr_assert_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+	return error == ECONNREFUSED;
+}
+
+static int connect_to(const char *text, uint16_t port)
+{
+	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+	bool v6 = strchr(text, ':') != NULL;
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	cr_assert_eq(inet_pton(v6 ? AF_INET6 : AF_INET, text,
+			       v6 ? (void *)&to6.sin6_addr : (void *)&to4.sin_addr),
+		     1);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(connect(fd, v6 ? (struct sockaddr *)&to6 : (struct sockaddr *)&to4,
+			     v6 ? sizeof(to6) : sizeof(to4)),
+		     0);
+	return fd;
+}
+
+/* Over lo the kernel's answer is there when send() returns. */
+Test(sockets_udp, wg_s2_no_port_unreachable)
+{
+	static const unsigned queues[] = {1, 2, 3, 4};
+	uint8_t data[200] = {0};
+
+	enter_namespace();
+	for (unsigned i = 0; i < 8; i++) {
+		struct udp *udp = open_udp(queues[i / 2], 0);
+		uint16_t old = udp_port(udp);
+		int fd;
+
+		/* The second time round the sockets have taken the places of others. */
+		cr_assert_eq(udp_set_port(udp, (uint16_t)(old + i / 4)), 0);
+		fd = connect_to(loopbacks[i % 2], udp_port(udp));
+		for (unsigned type = 0; type < 8; type++) {
+			for (size_t len = 0; len < sizeof(data); len += len < 9 ? 1 : 37) {
+				data[0] = (uint8_t)type;
+				data[4] = (uint8_t)(type * 31 + len);
+				cr_assert_eq(send(fd, data, len, 0), (ssize_t)len);
+				cr_assert_not(is_refused(fd), "%u queues, type %u, %zu bytes",
+					      queues[i / 2], type, len);
+			}
+		}
+		udp_close(udp);
+		cr_assert_eq(send(fd, data, 1, 0), 1);
+		cr_assert(is_refused(fd), "a port that is nobody's says so");
+		close(fd);
+	}
 }

@@ -1,4 +1,13 @@
-/* Packets from one dataplane's TUN to another's, through a tunnel between them. */
+/*
+ * Packets from one dataplane's TUN to another's, through a tunnel between them; those of what the
+ * protocol asks for by name, see test_handshake.c.
+ *
+ * wg_d3   what is not authentic changes nothing at all
+ * wg_d5   what is inside is a packet of version 4 or 6, as long as it says, padded
+ * wg_d6   it comes from an address of that peer's; if not, only the packet is refused
+ * wg_d8   who sends to nobody, or to who is nowhere, is told
+ * wg_d9   congestion marks go in and out
+ */
 #include "dataplane/wireguard/tunnel.h"
 
 #include <criterion/criterion.h>
@@ -188,8 +197,7 @@ Test(wireguard_tunnel, packets_that_wait_are_dropped_when_the_peer_is_silent)
 	tunnels_close(&t);
 }
 
-/* D8: of what goes nowhere its sender hears. */
-Test(wireguard_tunnel, what_goes_nowhere_is_answered)
+Test(wireguard_tunnel, wg_d8_what_goes_nowhere_is_answered)
 {
 	static const uint8_t types[] = {3, 1}, codes[] = {1, 3};
 	struct tunnels t;
@@ -216,20 +224,188 @@ Test(wireguard_tunnel, what_goes_nowhere_is_answered)
 	tunnels_close(&t);
 }
 
-/* D6 */
-Test(wireguard_tunnel, a_source_that_is_not_the_peers_is_dropped)
+/* Somebody on the network who is neither end. */
+static struct udp *open_stranger(void)
 {
+	struct udp_options options = {.queues = 1};
+	struct udp *stranger;
+
+	cr_assert_eq(udp_open(&options, &stranger), 0);
+	return stranger;
+}
+
+/* The first peer of an end. */
+static struct wg_peer *peer_of(const struct tunnels *t, unsigned end)
+{
+	const struct wg_allowed *allowed = wg_device_allowed(wg_tunnel_device(t->ends[end].tunnel));
+
+	cr_assert(allowed->peers[1]);
+	return allowed->peers[1];
+}
+
+enum { TRUE, FORGED };
+
+/* End 0's own words to end 1, whatever they are, but sent by a stranger. */
+static void say(struct tunnels *t, struct udp *stranger, const void *inner, uint32_t size,
+		unsigned forged)
+{
+	struct wg_keypair *keypair = wg_peer_sending(peer_of(t, 0), t->now_ms * 1000000);
+	uint8_t data[2048];
+	struct udp_message m = {.data = data,
+				.len = size + WG_DATA_OVERHEAD,
+				.segment = size + WG_DATA_OVERHEAD,
+				.endpoint = {.version = 4, .addr = {127, 0, 0, 1}}};
+	struct wg_aead *aead;
+	uint64_t counter;
+
+	cr_assert(keypair && wg_keypair_take(keypair, 1, &counter) == 1);
+	cr_assert_eq(wg_aead_create(WG_AEAD_LIBCRYPTO, &aead), 0);
+	wg_data_header(data, keypair->remote_index, counter);
+	memcpy(data + WG_DATA_HEADER, inner, size);
+	wg_aead_seal(aead, keypair->send_key, counter, data + WG_DATA_HEADER, size,
+		     data + WG_DATA_HEADER);
+	wg_aead_destroy(aead);
+	data[m.len - 1] ^= (uint8_t)forged;
+	m.endpoint.port = udp_port(wg_tunnel_udp(t->ends[1].tunnel));
+	cr_assert_eq(udp_send_burst(udp_queue_at(stranger, 0), &m, 1), 0);
+	tunnels_turn(t);
+}
+
+static uint16_t port_of_peer(const struct tunnels *t, unsigned end)
+{
+	struct udp_endpoint e;
+
+	cr_assert(wg_peer_endpoint(peer_of(t, end), &e));
+	return e.port;
+}
+
+/* A session, in which both have spoken. */
+static void meet(struct tunnels *t)
+{
+	for (unsigned end = 0; end < 2; end++) {
+		struct packets_spec spec = tunnels_spec(4, PROTO_UDP, end);
+
+		tunnels_send(t, end, &spec);
+		cr_assert(tunnels_take(t, 1 - end));
+	}
+}
+
+/* The peer and its keypair, byte for byte: marks, counters, endpoint and window are all in there.
+ */
+Test(wireguard_tunnel, wg_d3_what_is_not_authentic_changes_nothing)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+	struct wg_device_counters counters, counters_after;
+	struct udp *stranger = open_stranger();
+	struct wg_keypair keypair;
+	struct wg_peer *peer, before;
 	struct tunnels t;
 
 	tunnels_open(&t, &(struct tunnels_options){0});
+	meet(&t);
+	packets_build(&spec, &t.in);
+	t.now_ms += 1000;
+	peer = peer_of(&t, 1);
+	before = *peer;
+	keypair = *peer->current;
+	wg_device_read_counters(wg_tunnel_device(t.ends[1].tunnel), &counters);
+	for (unsigned i = 0; i < 3; i++)
+		say(&t, stranger, t.in.data, i == 2 ? 0 : t.in.len, FORGED);
+	cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_AUTHENTIC), 3);
+	cr_assert_not(tunnels_take(&t, 1));
+	cr_assert_eq(memcmp(peer, &before, sizeof(before)), 0, "the peer has changed");
+	cr_assert_eq(memcmp(peer->current, &keypair, sizeof(keypair)), 0, "the keypair has");
+	wg_device_read_counters(wg_tunnel_device(t.ends[1].tunnel), &counters_after);
+	cr_assert_eq(memcmp(&counters, &counters_after, sizeof(counters)), 0);
+	/* The same words, true: all of it moves. */
+	say(&t, stranger, t.in.data, t.in.len, TRUE);
+	cr_assert(tunnels_take(&t, 1));
+	cr_assert_eq(port_of_peer(&t, 1), udp_port(stranger));
+	cr_assert_neq(memcmp(peer->current, &keypair, sizeof(keypair)), 0);
+	udp_close(stranger);
+	tunnels_close(&t);
+}
+
+Test(wireguard_tunnel, wg_d5_what_is_inside_is_a_whole_packet)
+{
+	static const struct {
+		uint32_t size;
+		uint8_t head[6]; /* what follows is zero */
+	} cases[] = {
+		{1, {0x45}},
+		{16, {0x45, 0, 0, 16}},
+		{19, {0x45, 0, 0, 19}},
+		{32, {0}},
+		{32, {0x55, 0, 0, 32}},
+		{32, {0xf5, 0, 0, 32}},
+		{32, {0x44, 0, 0, 32}},            /* a header of 16 bytes */
+		{32, {0x46, 0, 0, 20}},            /* less than its header */
+		{32, {0x45, 0, 0, 19}},            /* likewise */
+		{32, {0x45, 0, 0, 33}},            /* more than there is */
+		{32, {0x45, 0, 0xff, 0xff}},       /* likewise */
+		{32, {0x60}},                      /* no whole header */
+		{48, {0x60, 0, 0, 0, 0, 9}},       /* more than there is */
+		{48, {0x60, 0, 0, 0, 0xff, 0xff}}, /* likewise */
+	};
+	struct udp *stranger = open_stranger();
+	struct packets_spec spec;
+	uint8_t inner[2048];
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	meet(&t);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t before = peer_of(&t, 1)->rx_bytes;
+
+		memset(inner, 0, sizeof(inner));
+		memcpy(inner, cases[i].head, sizeof(cases[i].head));
+		say(&t, stranger, inner, cases[i].size, TRUE);
+		cr_assert_eq(tunnels_drops(&t, 1, REASON_MALFORMED), i + 1, "case %u", i);
+		cr_assert_not(tunnels_take(&t, 1), "case %u", i);
+		cr_assert_eq(peer_of(&t, 1)->rx_bytes - before, cases[i].size + WG_DATA_OVERHEAD,
+			     "case %u: it was authentic", i);
+	}
+	/* As long as it says, whatever follows. */
+	for (unsigned i = 0; i < 4; i++) {
+		spec = tunnels_spec(versions[i % 2], PROTO_UDP, 0);
+		packets_build(&spec, &t.in);
+		memset(inner, 0xff, sizeof(inner));
+		memcpy(inner, t.in.data, t.in.len);
+		say(&t, stranger, inner, t.in.len + (i / 2) * 77, TRUE);
+		compare_all(&t, 1, &t.in, i);
+	}
+	udp_close(stranger);
+	tunnels_close(&t);
+}
+
+Test(wireguard_tunnel, wg_d6_a_source_that_is_not_the_peers_is_dropped)
+{
+	struct udp *stranger = open_stranger();
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	meet(&t);
 	for (unsigned i = 0; i < 2; i++) {
 		struct packets_spec spec = tunnels_spec(versions[i], PROTO_TCP, 0);
+		uint64_t bytes = peer_of(&t, 1)->rx_bytes, received_ns;
 
 		spec.src[3] ^= 0x40;
+		t.now_ms += 11000; /* what came before has been answered by a keepalive */
+		tunnels_turn(&t);
+		received_ns = peer_of(&t, 1)->received_ns;
 		tunnels_send(&t, 0, &spec);
 		cr_assert_not(tunnels_take(&t, 1));
-		cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_ALLOWED), i + 1);
+		cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_ALLOWED), 2 * i + 1);
+		/* Who it is and where is known all the same: it is heard, and followed. */
+		cr_assert_gt(peer_of(&t, 1)->rx_bytes, bytes);
+		cr_assert_gt(peer_of(&t, 1)->received_ns, received_ns);
+		cr_assert_neq(peer_of(&t, 1)->unacknowledged_ns, 0, "a keepalive is due");
+		packets_build(&spec, &t.in);
+		say(&t, stranger, t.in.data, t.in.len, TRUE);
+		cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_ALLOWED), 2 * i + 2);
+		cr_assert_eq(port_of_peer(&t, 1), udp_port(stranger));
 	}
+	udp_close(stranger);
 	tunnels_close(&t);
 }
 
@@ -304,8 +480,8 @@ Test(wireguard_tunnel, padding_ends_at_the_mtu)
 	tunnels_close(&t);
 }
 
-/* D9: RFC 6040, figures 3 and 4. */
-Test(wireguard_tunnel, congestion_marks_go_in_and_out)
+/* RFC 6040, figures 3 and 4. */
+Test(wireguard_tunnel, wg_d9_congestion_marks_go_in_and_out)
 {
 	enum { DROP = 4 };
 	static const uint8_t want[4][4] = {/* outer: none, 1, 0, congested */
