@@ -55,6 +55,7 @@ static struct wg_member *member_create(struct wg_device *d)
 		return NULL;
 	m->peer.device = d;
 	m->peer.id = ++d->next_id;
+	m->stamped_ns = d->wall_floor_ns; /* it may have been a peer before */
 	m->retransmit_ns = NEVER;
 	m->initiate_ns = NEVER;
 	m->zero_ns = NEVER;
@@ -103,14 +104,21 @@ static size_t count_allowed(const struct wg_changes *changes)
 	return n;
 }
 
-static bool touches_peers(const struct wg_changes *changes)
+/* Whether peers or prefixes come, go or move: what has none of it needs no new tables. */
+static bool touches_peers(const struct wg_device *d, const struct wg_changes *changes)
 {
 	if (changes->set & (WG_DEVICE_PRIVATE_KEY | WG_DEVICE_REPLACE_PEERS))
 		return true;
-	for (size_t i = 0; i < changes->peer_count; i++)
-		if (changes->peers[i].allowed_count > 0 ||
-		    changes->peers[i].set & (WG_PEER_REMOVE | WG_PEER_REPLACE_ALLOWED))
+	for (size_t i = 0; i < changes->peer_count; i++) {
+		const struct wg_peer_change *change = &changes->peers[i];
+
+		if (change->allowed_count > 0 ||
+		    change->set & (WG_PEER_REMOVE | WG_PEER_REPLACE_ALLOWED))
 			return true;
+		if (!(change->set & WG_PEER_UPDATE_ONLY) &&
+		    !wg_roster_find(d, d->roster, change->public_key))
+			return true;
+	}
 	return false;
 }
 
@@ -124,8 +132,8 @@ static int plan_memory(struct wg_device *d, struct plan *p)
 	if (!p->roster || !p->targets || !p->spares)
 		return -ENOMEM;
 	wg_roster_copy(d->roster, p->roster);
-	p->moved = touches_peers(p->changes);
-	return claims_copy(d->claims, count_allowed(p->changes), &p->claims);
+	p->moved = touches_peers(d, p->changes);
+	return p->moved ? claims_copy(d->claims, count_allowed(p->changes), &p->claims) : 0;
 }
 
 static int plan_identity(struct wg_device *d, struct plan *p)
@@ -168,11 +176,11 @@ static int plan_member(struct wg_device *d, struct plan *p, const uint8_t public
 	give_number(d, m);
 	wg_mac_keys_set(d->crypto, public_key, &m->jar.keys);
 	wg_roster_add(d, p->roster, m);
-	p->moved = true;
 	*out = m;
 	return 0;
 }
 
+/* Without prefixes there may be no book, either. */
 static void plan_allowed(struct plan *p, const struct wg_peer_change *change, uint16_t number)
 {
 	if (change->set & WG_PEER_REPLACE_ALLOWED)

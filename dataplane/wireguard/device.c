@@ -332,6 +332,19 @@ uint64_t wg_device_wall_floor(struct wg_device *d)
 	return floor_ns;
 }
 
+bool wg_device_is_silent(struct wg_device *d, const uint8_t public_key[WG_KEY])
+{
+	struct udp_endpoint ignored;
+	const struct wg_member *m;
+	bool silent;
+
+	pthread_mutex_lock(&d->lock);
+	m = wg_roster_find(d, d->roster, public_key);
+	silent = m && (m->unanswered >= SILENT_AFTER || !wg_peer_endpoint(&m->peer, &ignored));
+	pthread_mutex_unlock(&d->lock);
+	return silent;
+}
+
 void wg_device_read_counters(struct wg_device *d, struct wg_device_counters *out)
 {
 	pthread_mutex_lock(&d->lock);

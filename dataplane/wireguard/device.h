@@ -141,6 +141,12 @@ void wg_device_stop(struct wg_device *device); /* may be called when not started
 /* The last TAI64N stamp that was sent, as wall clock: wall_floor_ns of the next life. */
 uint64_t wg_device_wall_floor(struct wg_device *device);
 
+/*
+ * Whether a peer is not found where it is sought: it has no endpoint, or several initiations in a
+ * row began no session. false: it answers, nobody asked, or there is no such peer.
+ */
+bool wg_device_is_silent(struct wg_device *device, const uint8_t public_key[WG_KEY]);
+
 struct wg_device_counters {
 	uint64_t initiations_sent;
 	uint64_t responses_sent;

@@ -14,11 +14,8 @@ static void send_to(struct wg_device *device, struct wg_member *member,
 static uint64_t next_stamp(struct wg_device *device, struct wg_member *member)
 {
 	uint64_t wall_ns = wg_wall_ns(device);
-	uint64_t last_ns = member->stamped_ns;
-	uint64_t least_ns = last_ns + STAMP_STEP;
+	uint64_t least_ns = member->stamped_ns + STAMP_STEP;
 
-	if (last_ns < device->options.wall_floor_ns)
-		least_ns = device->options.wall_floor_ns + STAMP_STEP;
 	if (wall_ns < least_ns) {
 		device->counters.clock_behind += least_ns - wall_ns > WG_REKEY_TIMEOUT;
 		wall_ns = least_ns;
@@ -94,6 +91,7 @@ void wg_send_initiation(struct wg_device *device, struct wg_member *member, uint
 				   sizeof(message), now_ns);
 		note_greeting(member, now_ns, sizeof(message));
 		device->counters.initiations_sent++;
+		member->unanswered++;
 		send_to(device, member, &to, &message, sizeof(message), WG_TOS_HANDSHAKE);
 	} else {
 		wg_index_release(device, index);

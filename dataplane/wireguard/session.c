@@ -52,6 +52,7 @@ static void complete(struct wg_device *device, struct wg_member *member)
 	member->retransmit_ns = NEVER;
 	member->initiate_ns = NEVER;
 	member->attempts = 0;
+	member->unanswered = 0;
 	member->handshake_wall_ns = wg_wall_ns(device);
 	device->counters.handshakes++;
 	__atomic_store_n(&member->peer.wanted, 0, __ATOMIC_RELAXED);

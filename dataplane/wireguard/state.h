@@ -31,6 +31,7 @@ enum {
 	MARK_WORDS = (WG_PEERS_MAX + 64) / 64,
 	SERVE_MAX = 32, /* messages a turn: about 10 ms of handshakes */
 	ATTEMPTS_MAX = WG_REKEY_ATTEMPT_TIME / WG_REKEY_TIMEOUT,
+	SILENT_AFTER = 2, /* initiations */
 };
 
 _Static_assert(INDEX_SLOTS >= 2 * 4 * WG_PEERS_MAX, "free slots are found by a few tries");
@@ -56,7 +57,8 @@ struct wg_member {
 	uint64_t handshake_wall_ns;
 	bool greeted;        /* an initiation or response was sent, */
 	uint64_t greeted_ns; /* then */
-	unsigned attempts;
+	unsigned attempts;   /* since something wanted a session */
+	unsigned unanswered; /* initiations since the last session began */
 	uint64_t jitter_ns;
 	/* Timers; NEVER: off. Those of data come from the marks in struct wg_peer. */
 	uint64_t retransmit_ns;
