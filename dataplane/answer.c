@@ -3,14 +3,43 @@
 
 #include "dataplane/emit.h"
 #include "dataplane/reject.h"
+#include "dataplane/wireguard/outward.h"
 
 enum {
 	REPLIES_PER_MS = 10, /* answers a worker gives, at most */
 	REPLIES_BURST = 1000,
 };
 
+/* Whether an answer is a gateway's peer's, and has gone to it. */
+static bool goes_to_peer(struct worker *w, struct buf *buf)
+{
+	const bool is_answer = buf >= w->replies && buf < w->replies + BURST_MAX;
+	struct wg_port *port = NULL;
+	struct packet packet;
+
+	if (is_answer && packet_parse(buf, &packet) == REASON_NONE)
+		port = wg_outward_port_of(w, &packet);
+	if (!port || wg_outward_packet(w, port, &packet) != REASON_NONE)
+		return false;
+	wg_outward_flush(w, port);
+	return true;
+}
+
+/* The rest is for the TUN. What peers cannot be told may be answered in turn, at the end. */
+static void flush_to_peers(struct worker *w)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < w->to_tun_count; i++)
+		if (!goes_to_peer(w, w->to_tun[i]))
+			w->to_tun[kept++] = w->to_tun[i];
+	w->to_tun_count = kept;
+}
+
 void answer_flush(struct worker *w)
 {
+	if (w->gateway)
+		flush_to_peers(w);
 	if (w->to_tun_count) {
 		unsigned taken = tun_send_burst(w->tun, w->to_tun, w->to_tun_count);
 

@@ -1,20 +1,12 @@
 /* See arrive.h. */
 #include "dataplane/arrive.h"
 
+#include "dataplane/emit.h"
 #include "dataplane/inward.h"
 #include "dataplane/owner.h"
 #include "dataplane/stages.h"
 #include "dataplane/wireguard/inward.h"
 #include "dataplane/wireguard/outward.h"
-
-/* The gateway's tunnel that a packet for the inner side goes back by; NULL: the TUN. */
-static struct wg_port *tunnel_of(const struct worker *w, const struct packet *p)
-{
-	for (unsigned i = 0; i < w->egress_count; i++)
-		if (w->egress[i].gateway && wg_outward_is_peers(w->egress[i].port, p))
-			return w->egress[i].port;
-	return NULL;
-}
 
 /*
  * Queue a packet for the inner side.
@@ -23,7 +15,7 @@ static struct wg_port *tunnel_of(const struct worker *w, const struct packet *p)
  */
 static enum reason deliver(struct worker *w, struct packet *p)
 {
-	struct wg_port *port = w->gateway ? tunnel_of(w, p) : NULL;
+	struct wg_port *port = wg_outward_port_of(w, p);
 
 	if (port)
 		return wg_outward_packet(w, port, p);
@@ -105,7 +97,7 @@ static void pass_on(struct worker *w, const struct links *links, struct item *it
 {
 	struct packet *p = &it->packet;
 	struct addr dst = key_dst(&p->key);
-	struct wg_port *port = tunnel_of(w, p);
+	struct wg_port *port = wg_outward_port_of(w, p);
 
 	if (port) {
 		it->reason = worker_take_hop(w, links, p);
@@ -116,6 +108,26 @@ static void pass_on(struct worker *w, const struct links *links, struct item *it
 		inward_deliver(w, p);
 		it->done = true;
 	}
+}
+
+/* What comes by another tunnel: for peers of a gateway's it goes on to them, else to the TUN. */
+static void hand_on(struct worker *w, const struct links *links, unsigned egress, unsigned n)
+{
+	const unsigned mtu = wg_tunnel_mtu(w->egress[egress].port->tunnel);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct item *it = &w->items[i];
+
+		if (it->reason == REASON_NONE && wg_outward_port_of(w, &it->packet))
+			it->reason = worker_take_hop(w, links, &it->packet);
+		if (it->reason == REASON_NONE) {
+			emit_clamp_mss(mtu, &it->packet);
+			it->reason = deliver(w, &it->packet);
+		}
+		if (it->reason != REASON_NONE)
+			worker_drop(w, it->reason, it->segments);
+	}
+	worker_flush(w);
 }
 
 /* What a round brought, from item `first` on, as a burst. */
@@ -135,8 +147,10 @@ static void take_round(struct worker *w, const struct table *table, const struct
 	}
 	if (e->gateway)
 		worker_burst(w, table, links, n);
-	else
+	else if (e->nat)
 		take_in(w, table, links, egress, n);
+	else
+		hand_on(w, links, egress, n);
 }
 
 /* All that is due of what has been received. */
@@ -147,7 +161,7 @@ static void take_sealed(struct worker *w, const struct table *table, const struc
 	unsigned n;
 
 	while ((n = wg_inward_round(w, e->port)) > 0) {
-		if (!e->gateway && !e->nat) {
+		if (!w->gateway && !e->nat) {
 			wg_inward_deliver(w, e->port);
 			continue;
 		}

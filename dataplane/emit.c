@@ -210,7 +210,7 @@ enum reason emit_tunnel(struct worker *w, const struct links *links, unsigned eg
 			struct packet *p, uint16_t outer_port)
 {
 	struct wg_port *port = w->egress[egress].port;
-	unsigned mtu = wg_tunnel_mtu(port->tunnel);
+	unsigned mtu = wg_outward_mtu(w, port, p);
 	enum reason reason;
 
 	if (too_big(p, mtu) && p->dont_fragment) {
@@ -221,6 +221,21 @@ enum reason emit_tunnel(struct worker *w, const struct links *links, unsigned eg
 	if (reason != REASON_NONE)
 		return reason;
 	emit_clamp_mss(mtu, p);
+	return wg_outward_packet(w, port, p);
+}
+
+/* The TUN has the tunnel's MTU: only the way outside can take less. */
+enum reason emit_straight(struct worker *w, struct packet *p)
+{
+	struct wg_port *port = w->egress[0].port;
+	unsigned mtu = wg_tunnel_is_narrow(port->tunnel) ? wg_outward_mtu(w, port, p) : 0;
+
+	if (mtu && too_big(p, mtu) && p->dont_fragment) {
+		answer_too_big(w, p, mtu_for(mtu, p->key.version));
+		return REASON_TOO_BIG;
+	}
+	if (mtu)
+		emit_clamp_mss(mtu, p);
 	return wg_outward_packet(w, port, p);
 }
 

@@ -22,6 +22,9 @@ enum reason emit_packet(struct worker *worker, const struct links *links, unsign
 enum reason emit_tunnel(struct worker *worker, const struct links *links, unsigned egress,
 			struct packet *packet, uint16_t outer_port);
 
+/* The same where the only egress is a tunnel, which takes packets as they are. */
+enum reason emit_straight(struct worker *worker, struct packet *packet);
+
 /*
  * Put the egress's address and the flow's port into a packet from the inner side, if the egress
  * translates. Errors: REASON_NO_ADDRESS, and the sender has been told

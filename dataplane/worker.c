@@ -441,16 +441,14 @@ void worker_burst(struct worker *w, const struct table *table, const struct link
 }
 
 /* The only egress is a tunnel, which takes them as they are. */
-static void emit_straight(struct worker *w, unsigned n)
+static void burst_straight(struct worker *w, unsigned n)
 {
-	struct wg_port *port = w->egress[0].port;
-
 	for (unsigned i = 0; i < n; i++) {
 		struct item *it = &w->items[i];
 		unsigned segments = it->segments;
 
 		if (it->reason == REASON_NONE)
-			it->reason = wg_outward_packet(w, port, &it->packet);
+			it->reason = emit_straight(w, &it->packet);
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
@@ -493,7 +491,7 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 	parse_burst(w, links, n);
 	stage_end(w, STAGE_PARSE);
 	if (w->straight) {
-		emit_straight(w, n);
+		burst_straight(w, n);
 		stage_end(w, STAGE_EMIT);
 	} else {
 		worker_burst(w, table, links, n);

@@ -49,6 +49,8 @@ struct udp_message {
 	 * of the endpoint must forget it.
 	 */
 	bool source_gone;
+	bool too_long;     /* sent: the way takes no such datagrams whole: see udp_path_mtu() */
+	uint32_t fragment; /* received: the longest packet that it was cut up into; 0: it was not */
 };
 
 struct udp_options {
@@ -111,6 +113,15 @@ unsigned udp_recv_burst(struct udp_queue *queue, struct udp_message *messages, u
  * Thread:   the queue's one worker; others by a queue of their own
  */
 unsigned udp_send_burst(struct udp_queue *queue, struct udp_message *messages, unsigned n);
+
+/*
+ * The longest IP packet that the whole way to a far end takes, as far as the system has heard of
+ * it. Some system calls: to be asked when something was too long, not for each packet.
+ *
+ * Returns: 0 if it does not know
+ * Thread:  any
+ */
+unsigned udp_path_mtu(const struct udp *udp, const struct udp_endpoint *to);
 
 /* How many datagrams a message holds. */
 static inline unsigned udp_segments(const struct udp_message *message)

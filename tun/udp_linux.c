@@ -30,7 +30,7 @@ enum {
 /* The longest set of control messages of either way. */
 union control {
 	struct cmsghdr align;
-	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int))];
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int))];
 };
 
 union address {
@@ -101,6 +101,10 @@ static int set_up(int fd, unsigned family, uint32_t mark)
 		return rc;
 	set_buffers(fd);
 	set(fd, IPPROTO_UDP, UDP_GRO, 1);
+	if (family == V4)
+		set(fd, IPPROTO_IP, IP_RECVFRAGSIZE, 1);
+	else
+		set(fd, IPPROTO_IPV6, IPV6_RECVFRAGSIZE, 1);
 	return 0;
 }
 
@@ -293,7 +297,7 @@ int udp_set_mark(struct udp *udp, uint32_t mark)
 				rc = set(udp->queues[i].fds[f], SOL_SOCKET, SO_MARK, (int)mark);
 	}
 	if (rc == 0)
-		udp->mark = mark;
+		__atomic_store_n(&udp->mark, mark, __ATOMIC_RELAXED);
 	return rc;
 }
 
@@ -340,6 +344,10 @@ static void read_control(struct msghdr *header, struct udp_message *m)
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
 			memcpy(&value, data, sizeof(value));
 			m->tos = (uint8_t)value;
+		} else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVFRAGSIZE) ||
+			   (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVFRAGSIZE)) {
+			memcpy(&value, data, sizeof(value));
+			m->fragment = value > 0 ? (uint32_t)value : 0;
 		}
 	}
 }
@@ -384,7 +392,8 @@ static unsigned recv_family(struct udp_queue *q, unsigned family, struct udp_mes
 		memset(&m->endpoint, 0, sizeof(m->endpoint));
 		m->len = m->segment = q->headers[i].msg_len;
 		m->tos = 0;
-		m->source_gone = false;
+		m->source_gone = m->too_long = false;
+		m->fragment = 0;
 		read_address(&q->addresses[i], &m->endpoint);
 		read_control(&q->headers[i].msg_hdr, m);
 	}
@@ -456,6 +465,22 @@ static void put_source(struct msghdr *header, union control *control, const stru
 	}
 }
 
+static socklen_t fill_address(union address *a, const struct udp_endpoint *e)
+{
+	memset(a, 0, sizeof(*a));
+	if (e->version == 4) {
+		a->v4.sin_family = AF_INET;
+		a->v4.sin_port = htons(e->port);
+		memcpy(&a->v4.sin_addr, e->addr, 4);
+		return sizeof(a->v4);
+	}
+	a->v6.sin6_family = AF_INET6;
+	a->v6.sin6_port = htons(e->port);
+	a->v6.sin6_scope_id = e->scope;
+	memcpy(&a->v6.sin6_addr, e->addr, 16);
+	return sizeof(a->v6);
+}
+
 /* Fill in slot i for `len` bytes of a message from `at` on. */
 static void prepare(struct udp_queue *q, unsigned i, const struct udp_message *m, uint32_t at,
 		    uint32_t len)
@@ -466,21 +491,9 @@ static void prepare(struct udp_queue *q, unsigned i, const struct udp_message *m
 	uint16_t segment = (uint16_t)m->segment;
 	int tos = m->tos;
 
-	memset(a, 0, sizeof(*a));
 	*header = (struct msghdr){.msg_name = a, .msg_iov = &q->pieces[i], .msg_iovlen = 1};
+	header->msg_namelen = fill_address(a, e);
 	q->pieces[i] = (struct iovec){.iov_base = m->data + at, .iov_len = len};
-	if (e->version == 4) {
-		a->v4.sin_family = AF_INET;
-		a->v4.sin_port = htons(e->port);
-		memcpy(&a->v4.sin_addr, e->addr, 4);
-		header->msg_namelen = sizeof(a->v4);
-	} else {
-		a->v6.sin6_family = AF_INET6;
-		a->v6.sin6_port = htons(e->port);
-		a->v6.sin6_scope_id = e->scope;
-		memcpy(&a->v6.sin6_addr, e->addr, 16);
-		header->msg_namelen = sizeof(a->v6);
-	}
 	if (has_source(e))
 		put_source(header, &q->controls[i], e);
 	if (tos)
@@ -546,8 +559,12 @@ static unsigned send_again(struct udp_queue *q, unsigned i, struct udp_message *
 	if (many && error == EIO)
 		q->plain = true;
 	if ((many && (error == EIO || error == EMSGSIZE || error == EINVAL)) ||
-	    (has_source(&m->endpoint) && blames_source(error)))
-		return send_datagrams(q, i, m);
+	    (has_source(&m->endpoint) && blames_source(error))) {
+		unsigned refused = send_datagrams(q, i, m);
+
+		m->too_long = many && error != EIO && !m->source_gone;
+		return refused;
+	}
 	return udp_segments(m);
 }
 
@@ -584,7 +601,7 @@ unsigned udp_send_burst(struct udp_queue *q, struct udp_message *messages, unsig
 			if (messages[i + run].endpoint.version != messages[i].endpoint.version)
 				break;
 		for (unsigned j = i; j < i + run; j++)
-			messages[j].source_gone = false;
+			messages[j].source_gone = messages[j].too_long = false;
 		if (q->plain) {
 			for (unsigned j = i; j < i + run; j++)
 				refused += send_datagrams(q, 0, &messages[j]);
@@ -593,4 +610,28 @@ unsigned udp_send_burst(struct udp_queue *q, struct udp_message *messages, unsig
 		refused += send_family(q, messages + i, run);
 	}
 	return refused;
+}
+
+/* Only a socket that is connected is told. */
+unsigned udp_path_mtu(const struct udp *udp, const struct udp_endpoint *to)
+{
+	int fd = socket(to->version == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union address address;
+	socklen_t size = fill_address(&address, to);
+	uint32_t mark = __atomic_load_n(&udp->mark, __ATOMIC_RELAXED);
+	int mtu = 0;
+
+	if (fd < 0)
+		return 0;
+	if (mark)
+		set(fd, SOL_SOCKET, SO_MARK, (int)mark);
+	if (connect(fd, &address.any, size) < 0)
+		goto close_fd;
+	size = sizeof(mtu);
+	if (to->version == 4 ? getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size) < 0
+			     : getsockopt(fd, IPPROTO_IPV6, IPV6_MTU, &mtu, &size) < 0)
+		mtu = 0;
+close_fd:
+	close(fd);
+	return mtu > 0 ? (unsigned)mtu : 0;
 }

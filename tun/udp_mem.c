@@ -13,6 +13,7 @@
 struct envelope {
 	struct udp_endpoint endpoint;
 	uint32_t segment;
+	uint32_t fragment;
 	uint8_t tos;
 };
 
@@ -35,6 +36,7 @@ struct udp {
 	uint8_t address[2][16]; /* of version 4 and 6 */
 	unsigned lose;
 	unsigned all_to;          /* queue; queue_count: what udp_select says */
+	unsigned path;            /* MTU; 0: none */
 	struct pipe_mem *out;     /* to nobody's port */
 	pthread_mutex_t out_lock; /* guards who puts into `out` */
 	unsigned queue_count;
@@ -180,7 +182,10 @@ void udp_queue_fds(const struct udp_queue *queue, int fds[2])
 static int put(struct pipe_mem *pipe, const struct udp_message *m,
 	       const struct udp_endpoint *endpoint)
 {
-	struct envelope e = {.endpoint = *endpoint, .segment = m->segment, .tos = m->tos};
+	struct envelope e = {.endpoint = *endpoint,
+			     .segment = m->segment,
+			     .fragment = m->fragment,
+			     .tos = m->tos};
 	uint8_t *letter;
 	int rc;
 
@@ -208,7 +213,8 @@ static bool take(struct pipe_mem *pipe, uint8_t *letter, struct udp_message *m)
 	m->segment = e.segment;
 	m->endpoint = e.endpoint;
 	m->tos = e.tos;
-	m->source_gone = false;
+	m->fragment = e.fragment;
+	m->source_gone = m->too_long = false;
 	memcpy(m->data, letter + sizeof(e), m->len);
 	return true;
 }
@@ -265,12 +271,22 @@ static int deliver(struct udp *udp, const struct udp_message *m)
 	return rc;
 }
 
+/* As the kernel: only of several datagrams at once. */
+static bool is_too_long(const struct udp *udp, const struct udp_message *m)
+{
+	unsigned path = __atomic_load_n(&udp->path, __ATOMIC_RELAXED);
+	unsigned headers = m->endpoint.version == 4 ? 28 : 48;
+
+	return path && m->len > m->segment && m->segment + headers > path;
+}
+
 unsigned udp_send_burst(struct udp_queue *q, struct udp_message *messages, unsigned n)
 {
 	unsigned refused = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		messages[i].source_gone = false;
+		messages[i].too_long = is_too_long(q->udp, &messages[i]);
 		if (__atomic_load_n(&q->udp->lose, __ATOMIC_RELAXED) > 0)
 			__atomic_fetch_sub(&q->udp->lose, 1, __ATOMIC_RELAXED);
 		else if (deliver(q->udp, &messages[i]) < 0)
@@ -297,6 +313,17 @@ bool udp_mem_take(struct udp *udp, struct udp_message *m)
 void udp_mem_misdirect(struct udp *udp, unsigned queue)
 {
 	udp->all_to = queue;
+}
+
+void udp_mem_set_path(struct udp *udp, unsigned mtu)
+{
+	__atomic_store_n(&udp->path, mtu, __ATOMIC_RELAXED);
+}
+
+unsigned udp_path_mtu(const struct udp *udp, const struct udp_endpoint *to)
+{
+	(void)to;
+	return __atomic_load_n(&udp->path, __ATOMIC_RELAXED);
 }
 
 void udp_mem_lose(struct udp *udp, unsigned n)

@@ -32,6 +32,12 @@ bool udp_mem_take(struct udp *udp, struct udp_message *message);
 /* All that is injected or sent to these sockets goes to that queue, whatever udp_select() says. */
 void udp_mem_misdirect(struct udp *udp, unsigned queue);
 
+/*
+ * The way to all others takes IP packets up to this; longer ones arrive all the same. 0: any. What
+ * arrives is as much cut up as message.fragment of what is sent says.
+ */
+void udp_mem_set_path(struct udp *udp, unsigned mtu);
+
 /* The next n messages that are sent are lost on the way. */
 void udp_mem_lose(struct udp *udp, unsigned n);
 

@@ -52,12 +52,29 @@ void wg_inward_take_over(struct wg_port *port, const struct udp_message *message
 	port->due_count = 1;
 }
 
-/* Tell the device what has come in by one keypair. */
-static void note(const struct worker *w, struct batch *b)
+/*
+ * What a peer sends was cut up on the way: what goes to it would be, too, for most ways are as wide
+ * there as back. Fragments end at 8 bytes: up to 7 of what passes are left over.
+ */
+static void note_path(const struct worker *w, const struct wg_port *port,
+		      const struct udp_message *m, struct wg_peer *peer)
 {
-	if (b->keypair && b->bytes)
+	uint64_t now_ns = wg_port_now_ns(w);
+
+	wg_tunnel_set_narrow(port->tunnel);
+	if (!wg_peer_path_is_fresh(peer, now_ns))
+		wg_peer_note_path(peer, m->fragment, m->endpoint.version, now_ns);
+}
+
+/* Tell the device what has come in by one keypair. */
+static void note(const struct worker *w, const struct wg_port *port, struct batch *b)
+{
+	if (b->keypair && b->bytes) {
 		wg_peer_note_received(b->keypair->peer, b->keypair, wg_port_now_ns(w), b->bytes,
 				      b->data, &b->message->endpoint);
+		if (b->message->fragment)
+			note_path(w, port, b->message, b->keypair->peer);
+	}
 	b->bytes = 0;
 	b->data = false;
 }
@@ -68,7 +85,7 @@ static struct wg_keypair *keypair_of(const struct worker *w, const struct wg_por
 {
 	if (b->keypair && b->index == index)
 		return b->keypair;
-	note(w, b);
+	note(w, port, b);
 	*b = (struct batch){.message = b->message,
 			    .job = b->job,
 			    .keypair = wg_device_keypair(port->device, index),
@@ -207,7 +224,7 @@ static bool open_message(struct worker *w, struct wg_port *port, struct wg_arriv
 		if (reason != REASON_NONE)
 			worker_drop(w, reason, 1);
 	}
-	note(w, &batch);
+	note(w, port, &batch);
 	return a->at_bytes >= m->len;
 }
 

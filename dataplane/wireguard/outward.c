@@ -48,9 +48,12 @@ static struct wg_peer *peer_of(const struct wg_port *port, const struct packet *
 	return wg_allowed_peer(wg_device_allowed(port->device), &dst);
 }
 
-bool wg_outward_is_peers(const struct wg_port *port, const struct packet *packet)
+struct wg_port *wg_outward_port_of(const struct worker *w, const struct packet *packet)
 {
-	return peer_of(port, packet) != NULL;
+	for (unsigned i = 0; w->gateway && i < w->egress_count; i++)
+		if (w->egress[i].gateway && peer_of(w->egress[i].port, packet))
+			return w->egress[i].port;
+	return NULL;
 }
 
 enum reason wg_outward_packet(struct worker *w, struct wg_port *port, struct packet *packet)
@@ -68,7 +71,29 @@ enum reason wg_outward_packet(struct worker *w, struct wg_port *port, struct pac
 	return REASON_NONE;
 }
 
+unsigned wg_outward_mtu(const struct worker *w, const struct wg_port *port,
+			const struct packet *packet)
+{
+	unsigned mtu = wg_tunnel_mtu(port->tunnel);
+	const struct wg_peer *peer =
+		wg_tunnel_is_narrow(port->tunnel) ? peer_of(port, packet) : NULL;
+
+	return peer ? wg_peer_mtu(peer, mtu, wg_port_now_ns(w)) : mtu;
+}
+
 /* ---- Seal ---- */
+
+/* Something was too long for the way to a peer: what is it that it takes? */
+static void ask_path(const struct worker *w, struct wg_port *port, struct wg_peer *peer,
+		     const struct udp_endpoint *to)
+{
+	uint64_t now_ns = wg_port_now_ns(w);
+
+	wg_tunnel_set_narrow(port->tunnel);
+	if (!wg_peer_path_is_fresh(peer, now_ns))
+		wg_peer_note_path(peer, udp_path_mtu(wg_tunnel_udp(port->tunnel), to), to->version,
+				  now_ns);
+}
 
 static void send_messages(struct worker *w, struct wg_port *port)
 {
@@ -79,9 +104,12 @@ static void send_messages(struct worker *w, struct wg_port *port)
 	for (unsigned i = 0; i < n; i++)
 		memcpy(sources[i], m[i].endpoint.source, sizeof(sources[i]));
 	worker_drop(w, REASON_EGRESS_BUSY, udp_send_burst(port->queue, m, n));
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		if (m[i].source_gone)
 			wg_peer_forget_source(port->peers[i], sources[i]);
+		if (m[i].too_long)
+			ask_path(w, port, port->peers[i], &m[i].endpoint);
+	}
 	port->message_count = 0;
 	port->used = 0;
 }
@@ -174,8 +202,11 @@ static bool fits(const struct packet *packet)
 static bool find_way(const struct worker *w, const struct wg_port *port, struct wg_peer *peer,
 		     struct leg *leg)
 {
-	*leg = (struct leg){.peer = peer, .mtu = wg_tunnel_mtu(port->tunnel)};
-	leg->keypair = wg_peer_sending(peer, wg_port_now_ns(w));
+	uint64_t now_ns = wg_port_now_ns(w);
+
+	*leg = (struct leg){.peer = peer};
+	leg->mtu = wg_peer_mtu(peer, wg_tunnel_mtu(port->tunnel), now_ns);
+	leg->keypair = wg_peer_sending(peer, now_ns);
 	return leg->keypair && wg_peer_endpoint(peer, &leg->endpoint);
 }
 

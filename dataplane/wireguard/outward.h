@@ -23,13 +23,17 @@ enum reason wg_outward_parse(struct buf *buf, struct packet *packet);
  */
 enum reason wg_outward_packet(struct worker *worker, struct wg_port *port, struct packet *packet);
 
+/* The MTU for a packet: the tunnel's, or less if the way to its peer is known to take less. */
+unsigned wg_outward_mtu(const struct worker *worker, const struct wg_port *port,
+			const struct packet *packet);
+
 /* Seal and send all that is queued. Without a session it is kept for a while. */
 void wg_outward_flush(struct worker *worker, struct wg_port *port);
 
 /* Look whether packets that were kept can be sent, or must be dropped. */
 void wg_outward_retry(struct worker *worker, struct wg_port *port);
 
-/* Whether the destination of a packet is one of the tunnel's peers. */
-bool wg_outward_is_peers(const struct wg_port *port, const struct packet *packet);
+/* The gateway's tunnel by which a packet for the inner side goes to its peer; NULL: to none. */
+struct wg_port *wg_outward_port_of(const struct worker *worker, const struct packet *packet);
 
 #endif

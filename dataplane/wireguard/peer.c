@@ -19,7 +19,13 @@
 
 enum {
 	ENDPOINT_WORDS = sizeof(struct udp_endpoint) / 8,
+	PATH_WISH =
+		1440,   /* above, an MTU is a wish: to be cut up, where it does not pass Ethernet */
+	PATH_MIN = 576, /* below, packets are cut up outside, whoever says that it must be */
 };
+
+#define PATH_TIME (600 * WG_NS) /* it may have become wider; the kernel forgets likewise */
+#define PATH_GAP WG_NS
 
 _Static_assert(sizeof(struct udp_endpoint) % 8 == 0, "it is copied by words");
 
@@ -150,6 +156,19 @@ bool wg_peer_endpoint(const struct wg_peer *peer, struct udp_endpoint *out)
 	return true;
 }
 
+/* Another far end: what was known of the way is of no use. With the odd turn. */
+static void forget_path(struct wg_peer *peer, const struct udp_endpoint *next)
+{
+	struct udp_endpoint before;
+
+	memcpy(&before, peer->endpoint, sizeof(before));
+	if (before.version == next->version &&
+	    memcmp(before.addr, next->addr, sizeof(before.addr)) == 0)
+		return;
+	__atomic_store_n(&peer->path_mtu, 0, __ATOMIC_RELAXED);
+	set(&peer->path_ns, 0);
+}
+
 static bool try_write_endpoint(struct wg_peer *peer, const struct udp_endpoint *endpoint,
 			       uint32_t turn)
 {
@@ -162,6 +181,7 @@ static bool try_write_endpoint(struct wg_peer *peer, const struct udp_endpoint *
 	if (!__atomic_compare_exchange_n(&peer->endpoint_turn, &turn, turn + 1, false,
 					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
+	forget_path(peer, endpoint);
 	memcpy(words, endpoint, sizeof(words));
 	/*
 	 * [wg-end-1] Each word after the odd turn: who reads one sees that turn, too, or a later
@@ -178,6 +198,32 @@ void wg_peer_set_endpoint(struct wg_peer *peer, const struct udp_endpoint *endpo
 {
 	while (!try_write_endpoint(peer, endpoint, get32(&peer->endpoint_turn)))
 		sched_yield();
+}
+
+bool wg_peer_path_is_fresh(const struct wg_peer *peer, uint64_t now_ns)
+{
+	uint64_t path_ns = get(&peer->path_ns);
+
+	return path_ns && now_ns < path_ns + PATH_GAP;
+}
+
+unsigned wg_peer_mtu(const struct wg_peer *peer, unsigned mtu, uint64_t now_ns)
+{
+	unsigned path = get32(&peer->path_mtu);
+
+	if (path == 0 || path >= mtu || mtu > PATH_WISH ||
+	    now_ns >= get(&peer->path_ns) + PATH_TIME)
+		return mtu;
+	return path;
+}
+
+void wg_peer_note_path(struct wg_peer *peer, unsigned outer, uint8_t version, uint64_t now_ns)
+{
+	unsigned headers = (version == 4 ? 28 : 48) + WG_DATA_OVERHEAD;
+	unsigned inner = outer > headers + PATH_MIN ? outer - headers : PATH_MIN;
+
+	__atomic_store_n(&peer->path_mtu, outer ? inner : 0, __ATOMIC_RELAXED);
+	set(&peer->path_ns, now_ns);
 }
 
 void wg_peer_forget_source(struct wg_peer *peer, const uint8_t source[16])

@@ -83,6 +83,8 @@ struct wg_peer {
 	struct wg_keypair *next;
 	uint32_t endpoint_turn; /* odd: being written */
 	uint32_t give_ups;      /* wg_peer_give_ups */
+	uint32_t path_mtu;      /* wg_peer_mtu; 0: not known */
+	uint64_t path_ns;       /* when it was heard of */
 	uint64_t endpoint[sizeof(struct udp_endpoint) / 8];
 
 	_Alignas(64) uint64_t unanswered_ns; /* first data sent since anything came in; 0: none */
@@ -148,6 +150,27 @@ unsigned wg_keypair_take(struct wg_keypair *keypair, unsigned n, uint64_t *first
  * Thread:  any
  */
 bool wg_peer_endpoint(const struct wg_peer *peer, struct udp_endpoint *out);
+
+/*
+ * The longest packet inside for a peer: the tunnel's MTU, or less if the way to where it is takes
+ * less, as was heard in the last ten minutes. An MTU that no Ethernet could take is kept.
+ *
+ * mtu:    the tunnel's; 0: no limit
+ * Thread: any
+ */
+unsigned wg_peer_mtu(const struct wg_peer *peer, unsigned mtu, uint64_t now_ns);
+
+/* Whether the way was asked about so lately that there is nothing new. Thread: any */
+bool wg_peer_path_is_fresh(const struct wg_peer *peer, uint64_t now_ns);
+
+/*
+ * Say what the way to a peer takes.
+ *
+ * outer:   the longest packet, with the headers of IP and UDP; 0: not known
+ * version: of IP outside
+ * Thread:  any
+ */
+void wg_peer_note_path(struct wg_peer *peer, unsigned outer, uint8_t version, uint64_t now_ns);
 
 /*
  * Forget from which address of ours to send, for it is none any more.

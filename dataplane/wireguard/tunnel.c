@@ -2,6 +2,7 @@
 #include "dataplane/wireguard/tunnel.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,10 @@ struct wg_tunnel {
 	struct wg_device *device;
 	struct ring *jobs;
 	unsigned queues;
-	unsigned mtu; /* relaxed */
+	unsigned mtu;    /* relaxed, as the next */
+	unsigned narrow; /* bool */
 	enum wg_aead_kind aead;
+	pthread_mutex_t wake_lock; /* guards wake; nothing else is taken inside */
 	struct wg_tunnel_wake wake;
 	void (*random)(void *context, uint8_t *out, size_t size);
 	uint64_t (*wall_ns)(void *context);
@@ -45,8 +48,10 @@ static void wake_worker(void *context, unsigned worker)
 {
 	struct wg_tunnel *t = context;
 
+	pthread_mutex_lock(&t->wake_lock);
 	if (t->wake.wake)
 		t->wake.wake(t->wake.context, worker);
+	pthread_mutex_unlock(&t->wake_lock);
 }
 
 static void wait_for_workers(void *context)
@@ -117,6 +122,7 @@ int wg_tunnel_open(const struct wg_tunnel_options *o, struct wg_tunnel **out)
 	t->random = o->random;
 	t->wall_ns = o->wall_ns;
 	t->context = o->context;
+	pthread_mutex_init(&t->wake_lock, NULL);
 	t->jobs = wg_spread_ring(o->queues);
 	rc = t->jobs ? udp_open(&sockets, &t->udp) : -ENOMEM;
 	if (rc < 0)
@@ -133,6 +139,7 @@ close_udp:
 	udp_close(t->udp);
 free_tunnel:
 	free(t->jobs);
+	pthread_mutex_destroy(&t->wake_lock);
 	free(t);
 	return rc;
 }
@@ -144,6 +151,7 @@ void wg_tunnel_close(struct wg_tunnel *t)
 	wg_device_destroy(t->device);
 	udp_close(t->udp);
 	free(t->jobs);
+	pthread_mutex_destroy(&t->wake_lock);
 	free(t);
 }
 
@@ -182,7 +190,20 @@ unsigned wg_tunnel_mtu(const struct wg_tunnel *t)
 	return __atomic_load_n(&t->mtu, __ATOMIC_RELAXED);
 }
 
+bool wg_tunnel_is_narrow(const struct wg_tunnel *t)
+{
+	return __atomic_load_n(&t->narrow, __ATOMIC_RELAXED) != 0;
+}
+
+void wg_tunnel_set_narrow(struct wg_tunnel *t)
+{
+	if (!wg_tunnel_is_narrow(t))
+		__atomic_store_n(&t->narrow, 1, __ATOMIC_RELAXED);
+}
+
 void wg_tunnel_join(struct wg_tunnel *t, const struct wg_tunnel_wake *wake)
 {
+	pthread_mutex_lock(&t->wake_lock);
 	t->wake = *wake;
+	pthread_mutex_unlock(&t->wake_lock);
 }

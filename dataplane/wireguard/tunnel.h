@@ -56,13 +56,20 @@ unsigned wg_tunnel_queues(const struct wg_tunnel *tunnel);
 void wg_tunnel_set_mtu(struct wg_tunnel *tunnel, unsigned mtu);
 unsigned wg_tunnel_mtu(const struct wg_tunnel *tunnel);
 
+/* Whether the way to some peer takes less than the MTU, or once did: wg_peer_mtu. Any thread. */
+void wg_tunnel_set_narrow(struct wg_tunnel *tunnel);
+bool wg_tunnel_is_narrow(const struct wg_tunnel *tunnel);
+
 /* Whom to tell when a worker must look round. */
 struct wg_tunnel_wake {
 	void (*wake)(void *context, unsigned worker); /* NULL: nobody */
 	void *context;
 };
 
-/* Before the threads start, and after they have ended: the dataplane's. */
+/*
+ * Before the threads start, and after they have ended: the dataplane's. Whoever wakes meanwhile, by
+ * wg_device_apply, has then done so.
+ */
 void wg_tunnel_join(struct wg_tunnel *tunnel, const struct wg_tunnel_wake *wake);
 
 #endif

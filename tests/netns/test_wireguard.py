@@ -251,3 +251,31 @@ def test_the_interface_moves_and_its_mtu_follows(net, ends):
     assert ping(inside, INNER4[1], 2, 7900) == 2
     assert a.stop() == 0
     assert not os.path.exists(a.socket)
+
+
+def test_a_narrow_way_is_found(net):
+    """Between two routers 1400 bytes pass: datagrams are cut up, and who sends inside learns it."""
+    a, left, right, b = (net.namespace(n) for n in ("a", "left", "right", "b"))
+    net.veth(a, "eth0", left, "lan0")
+    net.veth(left, "wan0", right, "wan0", mtu=1400)
+    net.veth(right, "lan0", b, "eth0")
+    for ns, lan, wan, address in ((left, 1, 1, "192.0.2.1"), (right, 2, 2, "192.0.2.2")):
+        ns.address("wan0", f"{address}/24")
+        ns.address("lan0", f"10.9.{lan}.254/24")
+        ns.forward()
+        ns.run(f"ip route add default via 192.0.2.{3 - wan}")
+    for ns, lan in ((a, 1), (b, 2)):
+        ns.address("eth0", f"10.9.{lan}.1/24")
+        ns.run(f"ip route add default via 10.9.{lan}.254")
+    tunnels = [Tunnel(ns, INNER4[i] + "/24") for i, ns in enumerate((a, b))]
+    tunnels[1].set("listen-port", 5001)
+    for i, t in enumerate(tunnels):
+        t.peer(tunnels[1 - i], INNER4[1 - i], "10.9.2.1:5001" if i == 0 else None)
+    blob = os.urandom(300_000)
+    assert exchange((a, b), INNER4, blob) == blob
+    # What a sent came in fragments: b's senders are told, and a's by the next handshake of TCP.
+    assert "mtu 1336" in b.run(["ip", "route", "get", INNER4[0]]).stdout
+    server = b.python(socket.create_server, (INNER4[1], 7001))
+    client = a.python(socket.create_connection, (INNER4[1], 7001), timeout=5)
+    with server, client:
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) <= 1336 - 40

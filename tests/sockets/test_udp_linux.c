@@ -533,8 +533,25 @@ Test(sockets_udp, segments_past_the_mtu_are_sent_all_the_same)
 		set_source(&m.endpoint, loopbacks[i]);
 		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 0);
 		cr_assert_not(m.source_gone);
+		cr_assert(m.too_long);
+		cr_assert_eq(udp_path_mtu(p.udp, &m.endpoint), 1300);
 		for (unsigned k = 0; k < 3; k++)
 			cr_assert_eq(take(fd, got, sizeof(got), from), SEGMENT, "datagram %u", k);
+		m.len = 3 * (1300 - 48);
+		m.segment = 1300 - 48;
+		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 0);
+		cr_assert_not(m.too_long, "this is not");
+		/* What was cut up says so at the other end. */
+		m.len = m.segment = SEGMENT;
+		m.endpoint = endpoint(loopbacks[i], udp_port(p.udp));
+		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 0);
+		cr_assert_eq(receive(&p, p.queue, 1), 1);
+		cr_assert(p.in[0].fragment <= 1300 && p.in[0].fragment > 1300 - 8, "%u",
+			  p.in[0].fragment);
+		m.len = m.segment = 1000;
+		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 0);
+		cr_assert_eq(receive(&p, p.queue, 1), 1);
+		cr_assert_eq(p.in[0].fragment, 0);
 		close(fd);
 	}
 	end(&p);

@@ -290,6 +290,12 @@ static void meet(struct tunnels *t)
 	}
 }
 
+/* Padding, too: one is a copy of the other. */
+static bool is_same(const void *a, const void *b, size_t size)
+{
+	return memcmp(a, b, size) == 0;
+}
+
 /* The peer and its keypair, byte for byte: marks, counters, endpoint and window are all in there.
  */
 Test(wireguard_tunnel, wg_d3_what_is_not_authentic_changes_nothing)
@@ -313,15 +319,15 @@ Test(wireguard_tunnel, wg_d3_what_is_not_authentic_changes_nothing)
 		say(&t, stranger, t.in.data, i == 2 ? 0 : t.in.len, FORGED);
 	cr_assert_eq(tunnels_drops(&t, 1, REASON_NOT_AUTHENTIC), 3);
 	cr_assert_not(tunnels_take(&t, 1));
-	cr_assert_eq(memcmp(peer, &before, sizeof(before)), 0, "the peer has changed");
-	cr_assert_eq(memcmp(peer->current, &keypair, sizeof(keypair)), 0, "the keypair has");
+	cr_assert(is_same(peer, &before, sizeof(before)), "the peer has changed");
+	cr_assert(is_same(peer->current, &keypair, sizeof(keypair)), "the keypair has");
 	wg_device_read_counters(wg_tunnel_device(t.ends[1].tunnel), &counters_after);
 	cr_assert_eq(memcmp(&counters, &counters_after, sizeof(counters)), 0);
 	/* The same words, true: all of it moves. */
 	say(&t, stranger, t.in.data, t.in.len, TRUE);
 	cr_assert(tunnels_take(&t, 1));
 	cr_assert_eq(port_of_peer(&t, 1), udp_port(stranger));
-	cr_assert_neq(memcmp(peer->current, &keypair, sizeof(keypair)), 0);
+	cr_assert_not(is_same(peer->current, &keypair, sizeof(keypair)));
 	udp_close(stranger);
 	tunnels_close(&t);
 }
@@ -626,6 +632,18 @@ Test(wireguard_tunnel, an_egress_among_others_takes_its_packets)
 	cr_assert(tunnels_take(&t, 1));
 	cr_assert_eq(t.out.data[40], 2);
 	cr_assert_eq(t.out.data[46] << 8 | t.out.data[47], TUNNELS_MTU);
+	/* The same where the way outside takes less, once that is known. */
+	udp_mem_set_path(wg_tunnel_udp(t.ends[1].tunnel), 1400);
+	spec = tunnels_spec(6, PROTO_TCP, 1);
+	spec.needs_csum = true;
+	spec.gso_size = TUNNELS_MTU - 60;
+	spec.payload = 5 * spec.gso_size;
+	tunnels_send(&t, 1, &spec);
+	cr_assert(tunnels_take(&t, 0));
+	tunnels_send(&t, 1, &spec);
+	cr_assert_not(tunnels_take(&t, 0));
+	cr_assert(tunnels_take(&t, 1));
+	cr_assert_eq(t.out.data[46] << 8 | t.out.data[47], 1340);
 	tunnels_close(&t);
 }
 
@@ -648,5 +666,125 @@ Test(wireguard_tunnel, a_gateway_decides_what_comes_from_its_peers)
 	spec = tunnels_spec(4, PROTO_TCP, 0); /* nobody's: the table sends it by the tunnel */
 	tunnels_send(&t, 0, &spec);
 	cr_assert_eq(tunnels_drops(&t, 1, REASON_NO_PEER), 1);
+	tunnels_close(&t);
+}
+
+/* A SYN that says that it takes 1460 bytes a segment. Returns: what it says at the other end */
+static unsigned syn_through(struct tunnels *t)
+{
+	struct packets_spec spec = tunnels_spec(4, PROTO_TCP, 0);
+	static const uint8_t option[] = {2, 4, 1460 >> 8, 1460 & 255};
+
+	spec.tcp_flags = TCP_SYN;
+	spec.payload = 0;
+	spec.tcp_options = sizeof(option);
+	packets_build(&spec, &t->in);
+	memcpy(t->in.data + 40, option, sizeof(option));
+	packets_fix(&t->in);
+	cr_assert_eq(tun_mem_inject(t->ends[0].tun, 0, t->in.data, t->in.len, NULL), 0);
+	tunnels_turn(t);
+	cr_assert(tunnels_take(t, 1));
+	return (unsigned)t->out.data[42] << 8 | t->out.data[43];
+}
+
+/* Send segments of a size, not to be cut. Returns: the MTU that the sender is told; 0: they pass */
+static unsigned told_mtu(struct tunnels *t, uint8_t version, unsigned size)
+{
+	unsigned headers = version == 4 ? 40 : 60;
+	struct packets_spec spec = tunnels_spec(version, PROTO_TCP, 0);
+	const uint8_t *icmp;
+
+	spec.needs_csum = spec.dont_fragment = true;
+	spec.gso_size = (uint16_t)(size - headers);
+	spec.payload = 5 * spec.gso_size;
+	tunnels_send(t, 0, &spec);
+	if (tunnels_take(t, 1)) {
+		cr_assert_eq(t->out.len, t->in.len);
+		cr_assert_not(tunnels_take(t, 0));
+		return 0;
+	}
+	cr_assert(tunnels_take(t, 0), "IPv%u, %u bytes: neither passed nor answered", version,
+		  size);
+	icmp = t->out.data + (version == 4 ? 20 : 40);
+	cr_assert_eq(icmp[0], version == 4 ? 3 : 2);
+	return (unsigned)icmp[6] << 8 | icmp[7];
+}
+
+/* All that goes to end 0 is cut up on the way. */
+static unsigned cut_up(struct tunnels *t, unsigned to, struct udp_message *m)
+{
+	m->fragment = to == 0 ? *(const uint32_t *)t->context : 0;
+	return 1;
+}
+
+/* The kernel lets routers cut up what it segments: they say nothing, but the other end sees it. */
+Test(wireguard_tunnel, a_way_that_cuts_is_found_and_told)
+{
+	uint32_t size = 1396;
+	struct tunnels t;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	meet(&t);
+	t.context = &size;
+	t.look = cut_up;
+	cr_assert_eq(told_mtu(&t, 4, 1420), 0, "nothing has come");
+	meet(&t);
+	cr_assert_eq(told_mtu(&t, 4, 1420), 1336);
+	cr_assert_eq(told_mtu(&t, 4, 1336), 0);
+	size = 0;
+	t.now_ms += 2000;
+	meet(&t);
+	cr_assert_eq(told_mtu(&t, 4, 1420), 1336, "what is short and whole says nothing");
+	tunnels_close(&t);
+}
+
+/* Outside 1400 bytes pass: 60 of them are headers and tag. */
+Test(wireguard_tunnel, a_narrow_way_is_found_and_told)
+{
+	struct wg_peer_change peer = {.set = WG_PEER_UPDATE_ONLY | WG_PEER_ENDPOINT};
+	const struct wg_changes changes = {.peers = &peer, .peer_count = 1};
+	struct tunnels t;
+	struct udp *udp;
+
+	tunnels_open(&t, &(struct tunnels_options){0});
+	meet(&t);
+	udp = wg_tunnel_udp(t.ends[0].tunnel);
+	udp_mem_set_path(udp, 1400);
+	cr_assert_eq(told_mtu(&t, 4, 1328), 0, "these fit, padded");
+	cr_assert_eq(syn_through(&t), 1460, "nothing is known yet");
+	cr_assert_eq(told_mtu(&t, 4, 1420), 0, "the first are cut up outside");
+	for (uint8_t k = 0; k < 2; k++)
+		cr_assert_eq(told_mtu(&t, versions[k], 1420), 1340, "IPv%u", versions[k]);
+	cr_assert_eq(told_mtu(&t, 4, 1341), 1340);
+	cr_assert_eq(told_mtu(&t, 4, 1340), 0);
+	cr_assert_eq(syn_through(&t), 1300);
+	cr_assert_eq(tunnels_drops(&t, 0, REASON_TOO_BIG), 3 * 5);
+	/* IPv6 has 1280 always. */
+	udp_mem_set_path(udp, 1200);
+	t.now_ms += 1000;
+	cr_assert_eq(told_mtu(&t, 6, 1340), 0);
+	cr_assert_eq(told_mtu(&t, 6, 1281), 1280);
+	cr_assert_eq(told_mtu(&t, 6, 1280), 0);
+	cr_assert_eq(told_mtu(&t, 4, 1280), 1140);
+	/* To another place, or after some time: who knows. */
+	udp_mem_set_path(udp, 0);
+	cr_assert_eq(told_mtu(&t, 4, 1420), 1140);
+	cr_assert(wg_peer_endpoint(peer_of(&t, 0), &peer.endpoint));
+	memcpy(peer.public_key, t.ends[1].public_key, WG_KEY);
+	for (unsigned k = 0; k < 2; k++) { /* away and back */
+		peer.endpoint.addr[3] ^= 1;
+		cr_assert_eq(wg_device_apply(wg_tunnel_device(t.ends[0].tunnel), &changes,
+					     t.now_ms * 1000000),
+			     0);
+	}
+	cr_assert_eq(told_mtu(&t, 4, 1420), 0);
+	wg_peer_note_path(peer_of(&t, 0), 1400, 4, t.now_ms * 1000000);
+	for (unsigned k = 0; k < 61; k++) {
+		if (k % 20 == 0 && k < 60)
+			cr_assert_eq(told_mtu(&t, 4, 1420), 1340, "after %u s", k * 10);
+		t.now_ms += 10000;
+		meet(&t);
+	}
+	cr_assert_eq(told_mtu(&t, 4, 1420), 0);
 	tunnels_close(&t);
 }
