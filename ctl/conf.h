@@ -156,11 +156,13 @@ void conf_egress_init(struct conf_egress *egress);
 void conf_print(const struct conf *conf, FILE *out);
 
 /*
- * A configuration without a file: `run --list FILE --direct IF --tunnel IF [--exclude|--include]`.
+ * A configuration without a file: `run --list FILE --direct IF --tunnel IF|WG_FILE
+ * [--exclude|--include]`.
  *
  * Egresses "direct" and "tunnel". exclude (the default): the listed prefixes leave by direct, all
  * others by tunnel; include: the other way round. What the host sends is captured. A list is named
- * as conf_list_name has it.
+ * as conf_list_name has it. A tunnel with a "/" in its name, or ".conf" at its end, is a file of
+ * wg-quick's, for load_tunnels.
  * Errors: -EINVAL, -ENOMEM, with *err filled
  */
 int conf_from_options(const char *const *list_files, unsigned list_count, const char *direct,

@@ -179,6 +179,30 @@ static struct conf_span option_span(const char *text)
 	return (struct conf_span){.text = text, .size = strlen(text)};
 }
 
+/* A file, not an interface: its name is none that an interface can have, or that any has. */
+static bool is_file(const char *tunnel)
+{
+	size_t size = strlen(tunnel);
+
+	return strchr(tunnel, '/') != NULL || (size > 5 && strcmp(tunnel + size - 5, ".conf") == 0);
+}
+
+static int add_tunnel_file(struct conf *conf, const char *file, struct conf_error *err)
+{
+	struct conf_egress *egress = &conf->egresses[conf->egress_count];
+
+	conf_egress_init(egress);
+	egress->type = CONF_EGRESS_WIREGUARD;
+	snprintf(egress->name, sizeof(egress->name), "tunnel");
+	if (strlen(file) >= sizeof(egress->config))
+		return conf_fail(err, &(struct conf_span){0}, "path longer than %d bytes",
+				 CONF_CONFIG_MAX - 1);
+	memcpy(egress->config, file, strlen(file));
+	conf->egress_count++;
+	conf->interface.address_count = 0; /* the file's */
+	return 0;
+}
+
 static int add_egress(struct conf *conf, const char *name, const char *interface,
 		      struct conf_error *err)
 {
@@ -259,7 +283,8 @@ int conf_from_options(const char *const *list_files, unsigned list_count, const 
 	rc = add_egress(&conf, "direct", direct, err);
 	if (rc != 0)
 		goto free_conf;
-	rc = add_egress(&conf, "tunnel", tunnel, err);
+	rc = is_file(tunnel) ? add_tunnel_file(&conf, tunnel, err)
+			     : add_egress(&conf, "tunnel", tunnel, err);
 	if (rc != 0)
 		goto free_conf;
 	if (strcmp(direct, tunnel) == 0) {

@@ -121,6 +121,7 @@ static unsigned wrong_offloads(void)
 	return wrong;
 }
 
+/* Before capture, so that their endpoints can be looked up. */
 static int open_tunnels(struct daemon *d, unsigned queues)
 {
 	char error[TUNNELS_ERROR_MAX];
@@ -162,6 +163,9 @@ static int open_dataplane(struct daemon *d)
 	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
 	d->ifindex = if_nametoindex(d->ifname);
 	snprintf(d->offloads, sizeof(d->offloads), "%s", tun_offloads(tun));
+	rc = open_tunnels(d, tun_queue_count(tun));
+	if (rc < 0)
+		goto close_tun;
 	rc = capture_up(c, d->ifname, &d->capture, error);
 	if (rc < 0) {
 		say("%s", error);
@@ -170,9 +174,6 @@ static int open_dataplane(struct daemon *d)
 	if (capture_warnings(d->capture)[0])
 		say("%s", capture_warnings(d->capture));
 
-	rc = open_tunnels(d, tun_queue_count(tun));
-	if (rc < 0)
-		goto close_tun;
 	fill_egresses(d, egresses);
 	for (unsigned i = 0; i < c->interface.address_count; i++)
 		own[i] = c->interface.addresses[i].addr;
@@ -451,13 +452,14 @@ static int start(struct daemon *d, const struct options *options, struct load_re
 {
 	char problem[TUNNELS_ERROR_MAX];
 	struct reload_report ignored;
+	struct load_error err;
 	int rc = check_interfaces(&d->conf);
 
 	if (rc == 0)
 		rc = open_dataplane(d);
 	if (rc < 0)
 		return rc;
-	rc = daemon_commit(d, NULL, loaded, &ignored);
+	rc = daemon_commit(d, NULL, loaded, &ignored, &err);
 	if (rc < 0)
 		return rc;
 	rc = links_watch_open(&d->conf, &d->watch);
@@ -595,8 +597,15 @@ static int load_configuration(const struct run_arguments *a, struct conf *conf)
 	if (a->list_count) {
 		rc = conf_from_options(a->lists, a->list_count, a->direct, a->tunnel, a->include,
 				       conf, &wrong);
-		if (rc < 0)
+		if (rc < 0) {
 			say("%s", wrong.text);
+			return rc;
+		}
+		rc = load_tunnels(conf, &err);
+		if (rc < 0) {
+			conf_free(conf);
+			say("%s", load_error_format(&err, text));
+		}
 		return rc;
 	}
 	rc = load_conf(a->config ? a->config : SLUICE_CONF_PATH, conf, &err);

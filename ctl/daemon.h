@@ -63,7 +63,8 @@ struct edit_report {
 
 /*
  * Read lists again, build a table aside and publish it. With a configuration file and no names
- * the file is read again too; its [Interface] and [Egress] sections must be as they were.
+ * the file is read again too; its [Interface] and [Egress] sections must be as they were. So are
+ * the files of tunnels, whose peers may be others.
  *
  * names:  of the lists to read; count 0: all, and the configuration
  * Errors: -ENOENT (no list of that name), -EINVAL and others with *err filled; nothing has then
@@ -93,12 +94,12 @@ int daemon_edit_list(struct daemon *daemon, const char *name, const struct list 
 
 /*
  * Publish a table that was loaded, and take over its lists and, if next is not NULL, that
- * configuration (*next is empty afterwards).
+ * configuration (*next is empty afterwards) and what the files of its tunnels say.
  *
- * Errors: -ENOMEM; nothing has then changed
+ * Errors: -ENOMEM, or those of tunnels_sync, with *err filled; nothing has then changed
  */
 int daemon_commit(struct daemon *daemon, struct conf *next, struct load_result *loaded,
-		  struct reload_report *report);
+		  struct reload_report *report, struct load_error *err);
 void daemon_forget_lists(struct daemon *daemon);
 
 uint64_t daemon_now_ms(void);

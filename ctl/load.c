@@ -319,8 +319,7 @@ static int load_quick(const char *path, struct conf_egress *egress, struct load_
 	return rc;
 }
 
-/* What the files of tunnels say fills in what this configuration does not. */
-static int load_tunnels(struct conf *conf, struct load_error *err)
+int load_tunnels(struct conf *conf, struct load_error *err)
 {
 	int rc = 0;
 

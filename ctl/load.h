@@ -46,6 +46,14 @@ int load_text(const char *path, size_t limit, char **text, size_t *size, struct 
 int load_conf(const char *path, struct conf *out, struct load_error *err);
 
 /*
+ * Read what the egresses' Config names: a part of load_conf. What it says fills in what the
+ * configuration does not.
+ *
+ * Errors: as load_text, wg_quick_parse; conf is to be freed all the same
+ */
+int load_tunnels(struct conf *conf, struct load_error *err);
+
+/*
  * Read and parse a list; its file is path.
  *
  * strict: false passes over bad lines and counts them

@@ -146,13 +146,32 @@ static void say_cache_problem(struct daemon *d, const struct load_result *loaded
 	d->cache_problem_said = true;
 }
 
+/* The last that can fail. */
+static int sync_tunnels(struct daemon *d, const struct conf *next, struct load_error *err)
+{
+	char error[TUNNELS_ERROR_MAX];
+	int rc = tunnels_sync(d->tunnels, next, error);
+
+	if (rc == 0)
+		return 0;
+	*err = (struct load_error){.reason = "refused"};
+	snprintf(err->text, sizeof(err->text), "%.200s", error);
+	return rc;
+}
+
 int daemon_commit(struct daemon *d, struct conf *next, struct load_result *loaded,
-		  struct reload_report *report)
+		  struct reload_report *report, struct load_error *err)
 {
 	time_t *times = loaded_times(d, loaded);
+	int rc = times ? 0 : -ENOMEM;
 
-	if (!times)
-		return -ENOMEM;
+	*err = (struct load_error){.reason = "memory", .text = "out of memory"};
+	if (rc == 0 && next)
+		rc = sync_tunnels(d, next, err);
+	if (rc < 0) {
+		free(times);
+		return rc;
+	}
 	say_cache_problem(d, loaded);
 	*report = (struct reload_report){
 		.generation = loaded->table->generation,
@@ -237,7 +256,7 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 	builder_finish(&builder);
 	rc = b.rc;
 	if (rc == 0)
-		rc = daemon_commit(d, reread ? &next : NULL, &loaded, report);
+		rc = daemon_commit(d, reread ? &next : NULL, &loaded, report, err);
 	load_result_fini(&loaded);
 free_next:
 	conf_free(&next);

@@ -10,11 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ctl/wireguard/names.h"
 #include "ctl/wireguard/server.h"
 #include "ctl/wireguard/sources.h"
+#include "ctl/wireguard/sync.h"
+
+enum {
+	NAMES_MS = 5000, /* that a start waits for them */
+};
 
 struct tunnel {
 	const struct conf_egress *egress; /* NULL: no tunnel */
+	struct wg_names *names;           /* of all */
 	struct wg_tunnel *tunnel;
 	struct server *server;
 	struct wg_target target;
@@ -25,14 +32,23 @@ struct tunnels {
 	int epoll_fd;
 	struct wg_sources *sources;
 	const char *ifname;
+	struct wg_names *names;
 	struct tunnel tunnel[CONF_EGRESSES_MAX];
 };
 
+/* What is said of an endpoint here counts, until the file is read again. */
 static int target_set(void *context, const struct wg_changes *changes)
 {
 	const struct tunnel *t = context;
+	struct wg_device *device = wg_tunnel_device(t->tunnel);
+	int rc = wg_device_apply(device, changes, wg_device_now_ns());
 
-	return wg_device_apply(wg_tunnel_device(t->tunnel), changes, wg_device_now_ns());
+	if (rc == 0 && changes->set & WG_DEVICE_REPLACE_PEERS)
+		wg_names_forget(t->names, device, NULL);
+	for (size_t i = 0; rc == 0 && i < changes->peer_count; i++)
+		if (changes->peers[i].set & (WG_PEER_REMOVE | WG_PEER_ENDPOINT))
+			wg_names_forget(t->names, device, changes->peers[i].public_key);
+	return rc;
 }
 
 static int target_get(void *context, struct wg_snapshot **out)
@@ -61,12 +77,12 @@ static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
 	int rc = wg_tunnel_open(&options, &t->tunnel);
 
 	if (rc == 0) {
-		if (wg_quick_resolve(q) > 0)
-			fprintf(stderr, "sluice: egress %s: not every endpoint could be found\n",
-				t->egress->name);
+		wg_quick_resolve(q);
 		changes.set &= ~(unsigned)WG_DEVICE_PORT;
-		rc = target_set(t, &changes);
+		rc = wg_device_apply(wg_tunnel_device(t->tunnel), &changes, wg_device_now_ns());
 	}
+	if (rc == 0)
+		rc = wg_names_set(t->names, wg_tunnel_device(t->tunnel), q);
 	if (rc < 0)
 		snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s", t->egress->name, strerror(-rc));
 	return rc;
@@ -76,7 +92,8 @@ int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 		   struct tunnels **out, char error[TUNNELS_ERROR_MAX])
 {
 	struct tunnels *all = calloc(1, sizeof(*all));
-	int rc = 0;
+	unsigned missing;
+	int rc;
 
 	snprintf(error, TUNNELS_ERROR_MAX, "out of memory");
 	if (!all)
@@ -84,26 +101,78 @@ int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 	all->count = conf->egress_count;
 	all->ifname = ifname;
 	all->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (all->epoll_fd < 0)
-		rc = -errno;
+	rc = all->epoll_fd < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = wg_names_create(&(struct wg_names_options){0}, &all->names);
 	for (unsigned i = 0; i < all->count && rc == 0; i++) {
 		if (conf->egresses[i].type != CONF_EGRESS_WIREGUARD)
 			continue;
 		all->tunnel[i].egress = &conf->egresses[i];
+		all->tunnel[i].names = all->names;
 		rc = open_one(&all->tunnel[i], conf, queues, error);
 	}
 	if (rc < 0) {
 		tunnels_destroy(all);
 		return rc;
 	}
+	missing = wg_names_wait(all->names, NAMES_MS);
+	if (missing)
+		fprintf(stderr, "sluice: endpoints of %u peers are not found yet\n", missing);
 	*out = all;
 	return 0;
+}
+
+static int sync_one(struct tunnel *t, const struct conf_egress *next, struct wg_snapshot **was)
+{
+	struct wg_device *device = wg_tunnel_device(t->tunnel);
+	int rc = wg_device_read(device, was);
+
+	if (rc < 0)
+		return rc;
+	wg_quick_resolve(next->quick);
+	rc = wg_sync_to_file(device, t->egress->quick, next->quick, wg_device_now_ns());
+	if (rc < 0) {
+		wg_snapshot_free(*was);
+		*was = NULL;
+	}
+	return rc;
+}
+
+int tunnels_sync(struct tunnels *all, const struct conf *next, char error[TUNNELS_ERROR_MAX])
+{
+	struct wg_snapshot *was[CONF_EGRESSES_MAX] = {0};
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < all->count && rc == 0; i++) {
+		if (!all->tunnel[i].egress)
+			continue;
+		rc = sync_one(&all->tunnel[i], &next->egresses[i], &was[i]);
+		if (rc < 0)
+			snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s", next->egresses[i].name,
+				 strerror(-rc));
+	}
+	for (i = 0; i < all->count; i++) {
+		struct tunnel *t = &all->tunnel[i];
+
+		if (!was[i])
+			continue;
+		if (rc < 0)
+			(void)wg_sync_back(wg_tunnel_device(t->tunnel), was[i], wg_device_now_ns());
+		else if (wg_names_set(t->names, wg_tunnel_device(t->tunnel),
+				      next->egresses[i].quick) < 0)
+			fprintf(stderr, "sluice: egress %s: names are not looked up: no memory\n",
+				t->egress->name);
+		wg_snapshot_free(was[i]);
+	}
+	return rc;
 }
 
 void tunnels_destroy(struct tunnels *all)
 {
 	if (!all)
 		return;
+	wg_names_destroy(all->names);
 	for (unsigned i = 0; i < all->count; i++) {
 		server_close(all->tunnel[i].server);
 		wg_tunnel_close(all->tunnel[i].tunnel);

@@ -16,7 +16,9 @@ enum {
 struct tunnels;
 
 /*
- * Open the sockets of all tunnels, and give them keys and peers.
+ * Open the sockets of all tunnels, and give them keys and peers. Endpoints that are names are
+ * looked up, for a few seconds at most; those that are not found then are sought further, and again
+ * when their peer is silent.
  *
  * conf:   loaded; must outlive the tunnels, except for its quick, which may be replaced
  * queues: of the TUN
@@ -26,6 +28,15 @@ struct tunnels;
  */
 int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 		   struct tunnels **out, char error[TUNNELS_ERROR_MAX]);
+
+/*
+ * Bring all tunnels to what their files say in another configuration of the same egresses, or none:
+ * peers come, go and change, sessions of the others stay. For it to take the place of the first.
+ *
+ * error:  one line for people
+ * Errors: as wg_device_apply
+ */
+int tunnels_sync(struct tunnels *tunnels, const struct conf *next, char error[TUNNELS_ERROR_MAX]);
 
 /* After the dataplane. NULL does nothing. */
 void tunnels_destroy(struct tunnels *tunnels);

@@ -7,7 +7,8 @@
 
 static const char run_help[] =
 	"sluice run [-c FILE]\n"
-	"sluice run --list FILE... --direct INTERFACE --tunnel INTERFACE [--exclude | --include]\n"
+	"sluice run --list FILE... --direct INTERFACE --tunnel INTERFACE|WG_FILE\n"
+	"           [--exclude | --include]\n"
 	"\n"
 	"The daemon, in the foreground until SIGINT or SIGTERM.\n"
 	"\n"
@@ -16,7 +17,7 @@ static const char run_help[] =
 	"Or without a configuration file, capturing what this host sends:\n"
 	"      --list FILE     prefixes, one a line; may be repeated\n"
 	"      --direct IF     the interface for what leaves directly\n"
-	"      --tunnel IF     the interface of the tunnel\n"
+	"      --tunnel IF     the interface of the tunnel, or a file of wg-quick's (wg0.conf)\n"
 	"      --exclude       listed prefixes leave directly, all others by the tunnel (default)\n"
 	"      --include       listed prefixes leave by the tunnel, all others directly\n"
 	"\n"

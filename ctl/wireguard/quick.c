@@ -395,15 +395,15 @@ void wg_quick_free(struct wg_quick *q)
 	wg_crypto_wipe(q, sizeof(*q));
 }
 
-static bool resolve(const struct wg_quick_host *host, struct udp_endpoint *out)
+static int look_up(const struct wg_quick_host *host, int flags, struct udp_endpoint *out)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_family = AF_UNSPEC};
+	const struct addrinfo hints = {
+		.ai_flags = flags, .ai_socktype = SOCK_DGRAM, .ai_family = AF_UNSPEC};
 	struct udp_endpoint endpoint = {.port = host->port};
 	struct addrinfo *found;
-	bool known = true;
 
 	if (getaddrinfo(host->name, NULL, &hints, &found) != 0)
-		return false;
+		return -ENOENT;
 	if (found->ai_family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)found->ai_addr;
 
@@ -415,26 +415,30 @@ static bool resolve(const struct wg_quick_host *host, struct udp_endpoint *out)
 		endpoint.version = 6;
 		endpoint.scope = in->sin6_scope_id;
 		memcpy(endpoint.addr, &in->sin6_addr, sizeof(in->sin6_addr));
-	} else {
-		known = false;
 	}
 	freeaddrinfo(found);
-	if (known)
-		*out = endpoint;
-	return known;
+	if (endpoint.version == 0)
+		return -ENOENT;
+	*out = endpoint;
+	return 0;
+}
+
+int wg_quick_look_up(const struct wg_quick_host *host, struct udp_endpoint *out)
+{
+	return look_up(host, 0, out);
 }
 
 unsigned wg_quick_resolve(struct wg_quick *q)
 {
-	unsigned missing = 0;
+	unsigned names = 0;
 
 	for (size_t i = 0; i < q->changes.peer_count; i++) {
 		if (!q->hosts[i].name[0])
 			continue;
-		if (resolve(&q->hosts[i], &q->peers[i].endpoint))
+		if (look_up(&q->hosts[i], AI_NUMERICHOST, &q->peers[i].endpoint) == 0)
 			q->peers[i].set |= WG_PEER_ENDPOINT;
 		else
-			missing++;
+			names++;
 	}
-	return missing;
+	return names;
 }

@@ -52,12 +52,15 @@ int wg_quick_parse(const char *text, size_t size, struct wg_quick *out, struct c
 /* Wipes the keys. All zero is nothing to free. */
 void wg_quick_free(struct wg_quick *quick);
 
-/*
- * Fill in the endpoints of peers by looking up what is a name. May block. Those that cannot be
- * found stay without.
- *
- * Returns: how many could not be found
- */
+/* Fill in the endpoints of peers that are written as addresses. Returns: how many are names */
 unsigned wg_quick_resolve(struct wg_quick *quick);
+
+/*
+ * Look a name up. May block, for long.
+ *
+ * out:    an endpoint without a source
+ * Errors: -ENOENT (no such name, nobody who answers, neither IPv4 nor IPv6)
+ */
+int wg_quick_look_up(const struct wg_quick_host *host, struct udp_endpoint *out);
 
 #endif

@@ -587,6 +587,30 @@ Test(ctl_conf, from_options)
 	}
 }
 
+Test(ctl_conf, a_file_is_the_tunnel)
+{
+	static const char *const tunnels[] = {"wg0.conf", "./wg0", "/etc/wireguard/wg0.conf"};
+	static const char *const files[] = {"mx.txt"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct conf_error err;
+		struct conf conf, again;
+		char *text;
+
+		cr_assert_eq(conf_from_options(files, 1, "eth0", tunnels[i], false, &conf, &err), 0,
+			     "%s", err.text);
+		cr_expect_eq(conf.egresses[1].type, CONF_EGRESS_WIREGUARD);
+		cr_expect_str_eq(conf.egresses[1].config, tunnels[i]);
+		cr_expect_str_eq(conf.egresses[1].interface, "");
+		cr_expect_eq(conf.interface.address_count, 0, "they are the file's");
+		text = print(&conf);
+		parse_good(text, &again);
+		free(text);
+		conf_free(&again);
+		conf_free(&conf);
+	}
+}
+
 Test(ctl_conf, bad_options)
 {
 	static const struct {

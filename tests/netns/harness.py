@@ -289,9 +289,10 @@ class Sluice:
     args:  words after "run", instead of a configuration
     files: name -> text, written before it starts
     bpf:   whether it may load BPF programs
+    mounts: commands of a shell that are run first, in a mount namespace of its own
     """
 
-    def __init__(self, ns, conf=None, args=None, files=None, wait=True, bpf=True):
+    def __init__(self, ns, conf=None, args=None, files=None, wait=True, bpf=True, mounts=None):
         self.program = sluice_program()
         assert self.program, "no sluice: build it, or set SLUICE"
         self.ns = ns
@@ -300,6 +301,8 @@ class Sluice:
         self.folder = ns.net.path(f"sluice{len(ns.net.sluices)}")
         os.mkdir(self.folder)
         self.socket = os.path.join(self.folder, "s.sock")
+        if mounts:
+            self.within += ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
         self.args = ["-c", self.file("sluice.conf")] if args is None else words(args)
         for name, text in (files or {}).items():
             self.write(name, text)
