@@ -37,12 +37,21 @@ pub fn files(b: *Build) []const []const u8 {
         };
         for (wanted) |start| if (std.mem.startsWith(u8, base, start)) append(b, &found, f);
     }
-    append(b, &found, "dataplane/wireguard/crypto.c");
+    for ([_][]const u8{ "pipe", "ring" }) |name| {
+        append(b, &found, b.fmt("dataplane/{s}.c", .{name}));
+    }
+    for (device) |name| append(b, &found, b.fmt("dataplane/wireguard/{s}.c", .{name}));
     for (sources(b, folder)) |f| {
         if (!std.mem.eql(u8, f, seam_file)) append(b, &found, f);
     }
     return found.items;
 }
+
+/// The tunnels' device, without the data path.
+const device: []const []const u8 = &.{
+    "aead", "aead_mb", "apply",  "claims", "cookie", "crypto",  "device",   "index",  "noise",
+    "peer", "receive", "roster", "secret", "send",   "session", "snapshot", "timers",
+};
 
 const folder = "tests/allocation";
 pub const seam_file = folder ++ "/allocation.c";
@@ -53,7 +62,7 @@ pub fn suites(b: *Build, kit: Kit) []const Suite {
     const m = addModule(b, s, files(b), flags(b));
     m.addObject(b.addObject(.{ .name = "allocation", .root_module = seam }));
     m.linkLibrary(kit.models);
-    linkLibs(m, &.{ "zlib", "libcrypto" });
+    linkLibs(m, &.{ "zlib", "libcrypto", "libxxhash" });
     const exe = b.addExecutable(.{ .name = "test-allocation", .root_module = m });
     linkCriterion(exe);
     return suiteList(b, &.{.{

@@ -15,6 +15,7 @@
 #include <zlib.h>
 
 #include "ctl/load.h"
+#include "dataplane/wireguard/device.h"
 #include "lpm/diff.h"
 #include "lpm/estimate.h"
 #include "lpm/list_edit.h"
@@ -45,6 +46,7 @@ struct outputs {
 	char *text;
 	size_t size;
 	size_t clashes;
+	struct wg_device *device;
 };
 
 /* What they are given, the same for all. */
@@ -336,6 +338,112 @@ static int run_load_from_cache(struct scene *s)
 	return load_table_cached(&s->conf, 1, NULL, 0, &s->out.loaded, &s->err);
 }
 
+/* ---- Tunnels ---- */
+
+enum {
+	PEERS = 3,
+	ALLOWED = 3,
+};
+
+static bool send_nothing(void *context, const struct udp_endpoint *to, const uint8_t *data,
+			 size_t len, uint8_t tos)
+{
+	(void)context;
+	(void)to;
+	(void)data;
+	(void)len;
+	(void)tos;
+	return true;
+}
+
+/* Peers first .. first + PEERS - 1 with an address of each family, and one that all want. */
+static int apply(struct wg_device *device, unsigned set, uint8_t first)
+{
+	struct wg_allowed_change allowed[PEERS][ALLOWED] = {0};
+	struct wg_peer_change peers[PEERS] = {0};
+	struct wg_changes changes = {
+		.set = set, .private_key = {64}, .peers = peers, .peer_count = PEERS};
+
+	for (unsigned i = 0; i < PEERS; i++) {
+		allowed[i][0].prefix = (struct prefix){
+			.addr = {.version = 4, .v4 = 0x0a000000u + first + i}, .len = 32};
+		allowed[i][1].prefix = (struct prefix){
+			.addr = {.version = 6, .v6 = {(uint64_t)(0xfd00 + first + i) << 48, 0}},
+			.len = 64};
+		allowed[i][2].prefix =
+			(struct prefix){.addr = {.version = 4, .v4 = 0x0b000000}, .len = 8};
+		peers[i] = (struct wg_peer_change){.set = WG_PEER_KEEPALIVE,
+						   .public_key = {9, (uint8_t)(first + i)},
+						   .keepalive_s = first,
+						   .allowed = allowed[i],
+						   .allowed_count = ALLOWED};
+	}
+	return wg_device_apply(device, &changes, WG_NS);
+}
+
+/* Whether it has these peers, as apply() leaves them; shared: the owner of what all want. */
+static bool has_peers(struct wg_device *device, uint8_t first, unsigned count, bool shared)
+{
+	const struct wg_allowed *tables = wg_device_allowed(device);
+	const struct addr all = {.version = 4, .v4 = 0x0b000001};
+	struct wg_snapshot *now;
+	bool good;
+
+	if (wg_device_read(device, &now) < 0)
+		return false;
+	good = now->peer_count == count && (count == 0 || now->private_key[0] != 0) &&
+	       (wg_allowed_peer(tables, &all) != NULL) == shared;
+	for (unsigned i = 0; good && i < count; i++) {
+		const struct addr own = {.version = 4, .v4 = 0x0a000000u + first + i};
+		const struct wg_peer *peer = wg_allowed_peer(tables, &own);
+
+		good = now->peers[i].public_key[1] == first + i &&
+		       now->peers[i].keepalive_s == first &&
+		       now->peers[i].allowed_count == (i == count - 1 ? 3 : 2) && peer &&
+		       peer->public_key[1] == first + i;
+	}
+	wg_snapshot_free(now);
+	return good;
+}
+
+/* A device with peers, all of which others take the places of. */
+static int run_apply(struct scene *s)
+{
+	const struct wg_device_options options = {
+		.workers = 1, .aead = WG_AEAD_LIBCRYPTO, .send = send_nothing};
+	struct wg_device *device;
+	int rc = wg_device_create(&options, &device);
+
+	if (rc < 0)
+		return rc;
+	rc = apply(device, WG_DEVICE_PRIVATE_KEY, 1);
+	if (rc < 0) {
+		cr_expect(has_peers(device, 0, 0, false), "a first set left something behind");
+		goto destroy;
+	}
+	rc = apply(device, WG_DEVICE_REPLACE_PEERS, 101);
+	if (rc < 0) {
+		cr_expect(has_peers(device, 1, PEERS, true), "it is not what it was");
+		goto destroy;
+	}
+	s->out.device = device;
+	return 0;
+
+destroy:
+	wg_device_destroy(device);
+	return rc;
+}
+
+static bool has_device(const struct scene *s)
+{
+	return has_peers(s->out.device, 101, PEERS, true);
+}
+
+static void discard_device(struct scene *s)
+{
+	wg_device_destroy(s->out.device);
+}
+
 static const struct operation operations[] = {
 	{"list_parse", run_parse, has_list, discard_list},
 	{"list_image_read", run_image, has_large_list, discard_list},
@@ -352,6 +460,7 @@ static const struct operation operations[] = {
 	{"load_table", run_load, has_loaded, discard_loaded},
 	{"load_table_cached, writing", run_load_to_cache, has_loaded, discard_loaded},
 	{"load_table_cached, reading", run_load_from_cache, has_loaded, discard_loaded},
+	{"wg_device_apply", run_apply, has_device, discard_device},
 };
 
 /* ---- The scene ---- */
