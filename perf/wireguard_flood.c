@@ -33,7 +33,9 @@ enum {
 	ATTACKER_PORT = 7777,
 	SOURCES = 1 << 16,
 	SOCKET_BUFFER = 16 << 20,
-	AHEAD = 2048,    /* datagrams that may be under way */
+	AHEAD = 2048,   /* datagrams that may be under way */
+	GENTLE = 20000, /* of all, before the others */
+	GENTLE_NS = 1000000,
 	AHEAD_MS = 20,   /* then those are taken for lost */
 	SETTLE_MS = 300, /* until no answer comes any more */
 	GROWTH_MAX_KB = 1024,
@@ -203,11 +205,12 @@ static int read_taken(const struct flood *f, uint64_t *taken, uint64_t *lost)
 }
 
 /*
- * Wait until no more than AHEAD are under way.
+ * Wait until no more than ahead are under way.
  *
  * gone: of what was sent, what is taken for lost on the way
  */
-static int keep_pace(const struct flood *f, uint64_t base, uint64_t sent, uint64_t *gone)
+static int keep_pace(const struct flood *f, uint64_t base, uint64_t sent, unsigned ahead,
+		     uint64_t *gone)
 {
 	uint64_t end = pace_now_ns() + AHEAD_MS * UINT64_C(1000000), taken, lost;
 	const struct timespec pause = {.tv_nsec = 200000};
@@ -217,7 +220,7 @@ static int keep_pace(const struct flood *f, uint64_t base, uint64_t sent, uint64
 
 		if (rc < 0)
 			return rc;
-		if (sent - *gone <= taken + lost - base + AHEAD)
+		if (sent - *gone <= taken + lost - base + ahead)
 			return 0;
 		if (pace_now_ns() >= end) {
 			*gone = sent - (taken + lost - base);
@@ -227,23 +230,29 @@ static int keep_pace(const struct flood *f, uint64_t base, uint64_t sent, uint64
 	}
 }
 
-/* wanted: how many the tunnel must have taken; set to how many it has */
-static int send_hostile(struct flood *f, uint64_t *wanted)
+/*
+ * wanted: how many the tunnel must have taken; set to how many it has
+ * gently: as few at once as leave the device without load: it then answers those who have no cookie
+ */
+static int send_hostile(struct flood *f, bool gently, uint64_t *wanted)
 {
 	struct batch *b = calloc(1, sizeof(*b));
-	uint64_t base, lost_base, taken, lost, sent = 0, gone = 0;
+	const struct timespec pause = {.tv_nsec = GENTLE_NS};
+	uint64_t base = 0, lost_base = 0, taken = 0, lost, sent = 0, gone = 0;
 	int rc = b ? read_taken(f, &base, &lost_base) : -ENOMEM;
 
 	if (rc < 0)
 		goto done;
 	batch_init(f, b);
 	do {
-		for (unsigned at = 0; at < AHEAD; at += BATCH) {
+		for (unsigned at = 0; at < (gently ? BATCH : AHEAD); at += BATCH) {
 			for (unsigned i = 0; i < BATCH; i++)
 				hostile_next(f->hostile, b->heads[i], b->parts[i]);
 			sent += batch_send(f, b, BATCH);
 		}
-		rc = keep_pace(f, base + lost_base, sent, &gone);
+		rc = keep_pace(f, base + lost_base, sent, gently ? 0 : AHEAD, &gone);
+		if (gently)
+			nanosleep(&pause, NULL);
 		if (rc == 0)
 			rc = read_taken(f, &taken, &lost);
 	} while (rc == 0 && taken - base < *wanted);
@@ -422,16 +431,20 @@ static int prove_silence(struct flood *f)
 	const struct timespec settle = {.tv_nsec = SETTLE_MS * 1000000};
 	unsigned long before, after;
 	uint64_t first = f->options->datagrams / 10, all = f->options->datagrams;
-	int rc = send_hostile(f, &first); /* what it keeps for good, it has then */
+	uint64_t gentle = all < GENTLE ? all : GENTLE;
+	int rc = send_hostile(f, true, &gentle);
+
+	if (rc == 0)
+		rc = send_hostile(f, false, &first); /* what it keeps for good, it has then */
 
 	before = wgbench_memory_kb(f->pair.end[1].pid, "VmRSS");
 	if (rc == 0)
-		rc = send_hostile(f, &all);
+		rc = send_hostile(f, false, &all);
 	after = wgbench_memory_kb(f->pair.end[1].pid, "VmRSS");
 	nanosleep(&settle, NULL);
 	if (rc < 0)
 		return rc;
-	report(f, "hostile taken", "count", (double)(first + all));
+	report(f, "hostile taken", "count", (double)(gentle + first + all));
 	report(f, "hostile answered", "bytes", (double)counted(&f->answers.other_bytes));
 	report(f, "hostile cookies", "count", (double)counted(&f->answers.cookies));
 	report(f, "hostile memory", "kB", (double)after);
@@ -477,9 +490,9 @@ static int measure_flood(struct flood *f, const char *what)
 		.ns = f->pair.ns[0], .address = WGBENCH_INNER, .size = HONEST_SIZE, .flows = 1};
 	uint64_t cookies = counted(&f->answers.cookies), begin = pace_now_ns(),
 		 sent = counted(&f->sent);
-	uint64_t taken, no_room, taken_after, no_room_after;
+	uint64_t taken = 0, no_room = 0, taken_after = 0, no_room_after = 0;
 	char name[WGBENCH_NAME_MAX];
-	struct rate_outcome out;
+	struct rate_outcome out = {0};
 	double ms, s;
 	int rc = read_taken(f, &taken, &no_room);
 

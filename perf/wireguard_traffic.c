@@ -111,7 +111,7 @@ static int measure_udp(const struct wgbench *b)
 				.steps_first = STEPS_FIRST,
 				.steps_again = STEPS_AGAIN,
 			};
-			struct rate_outcome out;
+			struct rate_outcome out = {0};
 			int rc = rate_find(&course, &found[i]);
 
 			if (rc == 0)
