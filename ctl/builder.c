@@ -23,10 +23,14 @@ static void *work_behind(void *argument)
 {
 	const struct sched_param ordinary = {0};
 	const struct builder *b = argument;
+	const id_t self = (id_t)gettid();
+	bool may_return;
 
 	pthread_setname_np(pthread_self(), "sluice/build");
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
-	pthread_setschedparam(pthread_self(), SCHED_IDLE, &ordinary);
+	setpriority(PRIO_PROCESS, self, NICE + 1);
+	/* Who may not take a better nice value may not leave SCHED_IDLE either. */
+	may_return = setpriority(PRIO_PROCESS, self, NICE) == 0;
+	pthread_setschedparam(pthread_self(), may_return ? SCHED_IDLE : SCHED_BATCH, &ordinary);
 	b->work(b->context);
 	return NULL;
 }
