@@ -323,6 +323,8 @@ static int take_line(struct parser *p, const struct conf_span *whole)
 
 	if (line.size == 0)
 		return 0;
+	if (memchr(line.text, '\0', line.size))
+		return conf_fail(p->err, &line, "a zero byte");
 	if (line.text[0] == '[')
 		return take_header(p, &line);
 	equals = memchr(line.text, '=', line.size);
