@@ -250,7 +250,7 @@ static int run_once(struct wgmemory *m, double *out)
 static int sample(struct wgmemory *m, struct samples *samples)
 {
 	struct samples rounds = {0};
-	double value;
+	double value = 0;
 	int rc = 0;
 
 	for (unsigned i = 0; rc == 0 && i < ROUNDS; i++) {

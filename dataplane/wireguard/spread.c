@@ -163,16 +163,25 @@ static void open_all(const struct worker *w, const struct wg_port *port, struct 
 	}
 }
 
+/* The oldest job in the ring; NULL: there is none. */
+static struct wg_job *take(struct ring *ring)
+{
+	void *found = NULL;
+
+	if (ring_count_racy(ring) == 0 ||
+	    ring_dequeue_burst_as(ring, RING_MULTI_RTS, &found, 1) == 0)
+		return NULL;
+	return found;
+}
+
 unsigned wg_spread_help(struct worker *w, struct wg_port *port)
 {
 	struct ring *ring = wg_tunnel_jobs(port->tunnel);
-	uint32_t state;
-	void *found;
+	struct wg_job *job;
 
-	while (ring_count_racy(ring) && ring_dequeue_burst_as(ring, RING_MULTI_RTS, &found, 1)) {
-		struct wg_job *job = found;
+	while ((job = take(ring)) != NULL) {
+		uint32_t state = WG_JOB_OFFERED;
 
-		state = WG_JOB_OFFERED;
 		/* [wg-job-2] The state before the message; pairs with [wg-job-1]. */
 		if (!__atomic_compare_exchange_n(&job->state, &state, WG_JOB_TAKEN, false,
 						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
