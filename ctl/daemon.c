@@ -66,6 +66,7 @@ static void worker_begin(void *context, unsigned worker)
 	const struct daemon *d = context;
 
 	threads_begin_worker("sluice", worker, dataplane_worker_count(d->dataplane));
+	threads_go_first();
 }
 
 /* ---- Start ---- */

@@ -43,10 +43,14 @@ void threads_begin_worker(const char *prefix, unsigned index, unsigned workers)
 
 	snprintf(name, sizeof(name), "%s/%u", prefix, index);
 	pthread_setname_np(pthread_self(), name);
-	setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
 	if (workers < 2 || workers > count)
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(core, &set);
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+void threads_go_first(void)
+{
+	setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
 }

@@ -6,9 +6,12 @@
 unsigned threads_cores(unsigned max);
 
 /*
- * Called by each worker first: names it PREFIX/INDEX; puts it before ordinary programs, whose
- * packets wait for it; pins it where every worker can have a core of its own.
+ * Called by each worker first: names it PREFIX/INDEX; pins it where every worker can have a core of
+ * its own.
  */
 void threads_begin_worker(const char *prefix, unsigned index, unsigned workers);
+
+/* Put the calling thread before ordinary programs, whose packets wait for it. */
+void threads_go_first(void);
 
 #endif

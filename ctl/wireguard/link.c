@@ -201,3 +201,11 @@ int wg_link_set_mtu(struct wg_link *l, unsigned mtu)
 	l->mtu = mtu;
 	return 0;
 }
+
+int wg_link_set_queue(struct wg_link *l, unsigned packets)
+{
+	struct ifreq request = {.ifr_qlen = (int)packets};
+
+	memcpy(request.ifr_name, l->name, sizeof(request.ifr_name));
+	return ioctl(l->ask_fd, SIOCSIFTXQLEN, &request) < 0 ? -errno : 0;
+}

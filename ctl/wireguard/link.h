@@ -38,4 +38,7 @@ unsigned wg_link_mtu(const struct wg_link *link);
 /* Set the MTU of the interface. Errors: the system's */
 int wg_link_set_mtu(struct wg_link *link, unsigned mtu);
 
+/* Set how many packets wait for a busy worker, in each queue. Errors: the system's */
+int wg_link_set_queue(struct wg_link *link, unsigned packets);
+
 #endif

@@ -38,7 +38,8 @@
 
 enum {
 	QUEUES_MAX = 4,
-	TURN_MS = 1000, /* deadlines of clients are looked at so often, and where the TUN is */
+	QUEUE_LENGTH = 4096, /* packets, of each */
+	TURN_MS = 1000,      /* deadlines of clients are looked at so often, and where the TUN is */
 
 	LOG_SILENT = 0,
 	LOG_ERROR = 1,
@@ -107,6 +108,7 @@ static void worker_begin(void *context, unsigned worker)
 {
 	const struct program *p = context;
 
+	/* Not before others: who sends and receives is on this host, and must keep up. */
 	threads_begin_worker("wg", worker, tun_queue_count(p->tun));
 }
 
@@ -156,6 +158,8 @@ static int open_tun(struct program *p)
 	rc = wg_link_open(tun_queue_fd(tun_queue_at(p->tun, 0)), &p->link);
 	if (rc == 0 && options.fd < 0)
 		rc = wg_link_set_mtu(p->link, WG_QUICK_MTU);
+	if (rc == 0 && options.fd < 0)
+		rc = wg_link_set_queue(p->link, QUEUE_LENGTH);
 	return rc < 0 ? fail(p, "cannot set the TUN device up", rc) : 0;
 }
 

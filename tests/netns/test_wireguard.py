@@ -217,7 +217,8 @@ def test_life(net):
             assert wg("show", name).startswith("interface")  # at once
             mode = os.stat(path)
             assert stat.S_ISSOCK(mode.st_mode) and stat.S_IMODE(mode.st_mode) == 0o600
-            assert "mtu 1420" in ns.run(f"ip link show {name}").stdout
+            shown = ns.run(f"ip link show {name}").stdout
+            assert "mtu 1420" in shown and "qlen 4096" in shown
             again = ns.run([SLUICE_WG, name], check=False)
             assert again.returncode != 0 and "busy" in again.stderr.lower(), again.stderr
         finally:
