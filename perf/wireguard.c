@@ -11,6 +11,7 @@
 
 #include "perf/netns.h"
 #include "perf/perf.h"
+#include "perf/wireguard_memory.h"
 
 enum {
 	RUNS_DEFAULT = 3,
@@ -37,6 +38,7 @@ static int usage(FILE *out)
 		"  --datagrams N   of them, before the flood of initiations (default %d)\n\n"
 		"Cases; those of another program have its name at their end:\n"
 		"  aead seal|open BYTES LIBRARY  GB/s and cycles a packet; needs no privileges\n"
+		"  in memory workers 1|2|4       Gb/s in from one peer, without system calls\n"
 		"  ping p50|p99                  us, echoes 1 ms apart\n"
 		"  tcp 1|4                       Gb/s; cpu and machine: s/GB of both processes, "
 		"and of all cores\n"
@@ -110,6 +112,11 @@ static int measure_pairs(const struct wgbench_options *o)
 	return rc;
 }
 
+static bool begins(const char *only, const char *with)
+{
+	return only && strncmp(only, with, strlen(with)) == 0;
+}
+
 static int measure_network(const struct wgbench_options *o)
 {
 	int rc = netns_allow();
@@ -117,7 +124,7 @@ static int measure_network(const struct wgbench_options *o)
 	if (rc == 0 && o->flood)
 		return wgbench_flood(o);
 	/* What needs no others. */
-	if (rc == 0 && !(o->only && strncmp(o->only, "peers", 5) == 0))
+	if (rc == 0 && !begins(o->only, "peers"))
 		rc = measure_pairs(o);
 	if (rc == 0)
 		rc = wgbench_workers(o);
@@ -144,8 +151,10 @@ int perf_wireguard(int argc, char **argv)
 	report_head(o.json);
 	if (!o.flood)
 		rc = wgbench_aead(&o);
+	if (rc == 0 && !o.flood)
+		rc = wgmemory_run(o.json, o.runs, o.only);
 	/* Their names do not begin so. */
-	if (rc == 0 && !(o.only && strncmp(o.only, "aead", 4) == 0))
+	if (rc == 0 && !begins(o.only, "aead") && !begins(o.only, "in memory"))
 		rc = measure_network(&o);
 	if (rc != 0)
 		fprintf(stderr, "sluice-perf wireguard: %s%s\n",

@@ -20,6 +20,7 @@
 #include "dataplane/wireguard/crypto.h"
 #include "dataplane/wireguard/tunnel.h"
 #include "perf/pace.h"
+#include "perf/options.h"
 #include "perf/report.h"
 #include "tun/tun_mem.h"
 
@@ -262,7 +263,7 @@ static int sample(struct wgmemory *m, struct samples *samples)
 	return rc;
 }
 
-int wgmemory_run(bool json, unsigned runs)
+int wgmemory_run(bool json, unsigned runs, const char *only)
 {
 	struct wgmemory *made[CASES_MAX] = {0};
 	struct samples samples[CASES_MAX] = {0};
@@ -270,13 +271,15 @@ int wgmemory_run(bool json, unsigned runs)
 	char name[32];
 	int rc = 0;
 
+	if (!options_wanted(only, "in memory workers"))
+		return 0;
 	for (unsigned n = 1; rc == 0 && n <= cores && n <= WORKERS_MAX; n *= 2)
 		rc = open_all(n, &made[cases++]);
 	for (unsigned i = 0; rc == 0 && i < runs; i++)
 		for (unsigned c = 0; rc == 0 && c < cases; c++)
 			rc = sample(made[c], &samples[c]);
 	for (unsigned c = 0; rc == 0 && c < cases; c++) {
-		snprintf(name, sizeof(name), "memory in %u workers", 1u << c);
+		snprintf(name, sizeof(name), "in memory workers %u", 1u << c);
 		report_line(json, &(struct report_case){name, "Gb/s", true, &samples[c],
 							c ? "1 worker" : NULL, &samples[0]});
 	}

@@ -8,12 +8,13 @@
 #include <stdbool.h>
 
 /*
- * Measure "in N workers" for 1, 2, 4, ... workers, as many as there are cores, and report each in
- * Gb/s of packets inside, beside one worker.
+ * Measure "in memory workers N" for 1, 2, 4, ... workers, as many as there are cores, and report
+ * each in Gb/s of packets inside, beside one worker.
  *
  * runs:   of each, interleaved
+ * only:   as options_wanted's
  * Errors: -errno
  */
-int wgmemory_run(bool json, unsigned runs);
+int wgmemory_run(bool json, unsigned runs, const char *only);
 
 #endif
