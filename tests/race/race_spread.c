@@ -16,8 +16,8 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/packet.h"
 #include "dataplane/wire.h"
-#include "dataplane/wireguard/crypto.h"
 #include "dataplane/wireguard/tunnel.h"
+#include "tests/model/ends.h"
 #include "tests/model/packets.h"
 #include "tun/tun_mem.h"
 
@@ -31,68 +31,13 @@ enum {
 	HEAD = 40,
 };
 
-struct end {
-	struct tun *tun;
-	struct wg_tunnel *tunnel;
-	struct dataplane *dataplane;
-	uint8_t private_key[WG_KEY];
-	uint8_t public_key[WG_KEY];
-};
-
 struct race {
-	struct end ends[2];
+	struct ends_end ends[2];
 	bool stop;
 	uint32_t next; /* segment that may come */
 	unsigned wrong;
 	unsigned came;
 };
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "race_spread: %s\n", what);
-	abort();
-}
-
-static void set_peer(struct race *race, unsigned i, bool there)
-{
-	static const struct wg_allowed_change all = {.prefix = {.addr = {.version = 4}}};
-	struct wg_peer_change peer = {
-		.set = there ? WG_PEER_ENDPOINT : WG_PEER_REMOVE,
-		.endpoint = {.addr = {127, 0, 0, 1},
-			     .port = udp_port(wg_tunnel_udp(race->ends[1 - i].tunnel)),
-			     .version = 4},
-		.allowed = &all,
-		.allowed_count = there ? 1 : 0,
-	};
-	struct wg_changes changes = {.set = WG_DEVICE_PRIVATE_KEY, .peers = &peer, .peer_count = 1};
-
-	memcpy(peer.public_key, race->ends[1 - i].public_key, WG_KEY);
-	memcpy(changes.private_key, race->ends[i].private_key, WG_KEY);
-	must(wg_device_apply(wg_tunnel_device(race->ends[i].tunnel), &changes,
-			     wg_device_now_ns()) == 0,
-	     "apply");
-}
-
-static void open_end(struct end *e, unsigned i, unsigned workers)
-{
-	struct tun_options tun = {.queues = workers, .fd = -1};
-	struct wg_tunnel_options options = {
-		.queues = workers, .mtu = 1420, .aead = WG_AEAD_LIBCRYPTO};
-	struct egress_options egress = {.type = EGRESS_WIREGUARD};
-	struct dataplane_options dataplane = {
-		.egresses = &egress, .egress_count = 1, .flows = 1024, .straight = true};
-
-	must(tun_open(&tun, &e->tun) == 0, "tun_open");
-	must(wg_tunnel_open(&options, &e->tunnel) == 0, "wg_tunnel_open");
-	memset(e->private_key, (int)i + 1, WG_KEY);
-	wg_crypto_clamp(e->private_key);
-	must(wg_crypto_public(e->private_key, e->public_key), "a key");
-	egress.tunnel = e->tunnel;
-	dataplane.tun = e->tun;
-	must(dataplane_create(&dataplane, &e->dataplane, NULL) == 0, "dataplane_create");
-}
 
 /* Look at all that has come out. Some may be missing, none may be older than what came before. */
 static void take_all(struct race *race, struct buf *buf)
@@ -129,7 +74,7 @@ static void *send_until_stopped(void *argument)
 				    .gso_size = SEGMENT,
 				    .payload = SEGMENT * SEGMENTS};
 
-	must(buf.data, "memory");
+	ends_must(buf.data, "memory");
 	while (!__atomic_load_n(&race->stop, __ATOMIC_RELAXED)) {
 		for (unsigned i = 0; i < BURST; i++) {
 			packets_build(&spec, &buf);
@@ -149,14 +94,14 @@ static void change(struct race *race, unsigned round)
 	struct dataplane *d = race->ends[1].dataplane;
 
 	if (round % 3 == 0) {
-		set_peer(race, 1, false);
-		set_peer(race, 1, true);
+		ends_set_peer(race->ends, 1, false);
+		ends_set_peer(race->ends, 1, true);
 		/* The other end has no reason to begin anew yet. */
-		set_peer(race, 0, false);
-		set_peer(race, 0, true);
+		ends_set_peer(race->ends, 0, false);
+		ends_set_peer(race->ends, 0, true);
 	} else {
 		dataplane_stop(d);
-		must(dataplane_start(d) == 0, "start");
+		ends_must(dataplane_start(d) == 0, "start");
 	}
 	usleep(CHANGE_MS * 1000);
 }
@@ -182,14 +127,11 @@ int main(void)
 	uint64_t help, bad;
 	bool wrong;
 
-	must(race, "memory");
-	open_end(&race->ends[0], 0, 1);
-	open_end(&race->ends[1], 1, HELPED_WORKERS);
+	ends_must(race, "memory");
+	ends_open(race->ends, (const unsigned[2]){1, HELPED_WORKERS});
 	for (unsigned i = 0; i < 2; i++)
-		set_peer(race, i, true);
-	for (unsigned i = 0; i < 2; i++)
-		must(dataplane_start(race->ends[i].dataplane) == 0, "start");
-	must(pthread_create(&sender, NULL, send_until_stopped, race) == 0, "a thread");
+		ends_must(dataplane_start(race->ends[i].dataplane) == 0, "start");
+	ends_must(pthread_create(&sender, NULL, send_until_stopped, race) == 0, "a thread");
 	for (unsigned i = 0; i < CHANGES; i++)
 		change(race, i);
 	__atomic_store_n(&race->stop, true, __ATOMIC_RELAXED);
@@ -198,10 +140,7 @@ int main(void)
 	wrong = race->came <= 100 || race->wrong != 0 || help == 0 || bad != 0;
 	printf("race_spread: %d changes, %u segments came, %u wrong; %llu opened by others\n",
 	       CHANGES, race->came, race->wrong, (unsigned long long)help);
-	for (unsigned i = 0; i < 2; i++)
-		dataplane_destroy(race->ends[i].dataplane);
-	for (unsigned i = 0; i < 2; i++)
-		wg_tunnel_close(race->ends[i].tunnel);
+	ends_close(race->ends);
 	free(race);
 	return wrong;
 }

@@ -10,12 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dataplane/dataplane.h"
-#include "dataplane/wireguard/crypto.h"
 #include "dataplane/wireguard/tunnel.h"
+#include "tests/model/ends.h"
 #include "tests/model/packets.h"
 #include "tun/tun_mem.h"
 
@@ -27,76 +26,13 @@ enum {
 	ICMP = 1,
 };
 
-struct end {
-	struct tun *tun;
-	struct wg_tunnel *tunnel;
-	struct dataplane *dataplane;
-	uint8_t private_key[WG_KEY];
-	uint8_t public_key[WG_KEY];
-};
-
 struct race {
-	struct end ends[2];
+	struct ends_end ends[2];
 	bool stop;
 	unsigned wrong;
 	unsigned came;
 	uint8_t seen[2][PACKETS_MAX];
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void must(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "race_tunnel: %s\n", what);
-	abort();
-}
-
-/* The peer of an end, as it is to be; or nobody. */
-static void set_peer(struct race *race, unsigned i, bool there)
-{
-	static const struct wg_allowed_change all = {.prefix = {.addr = {.version = 4}}};
-	struct wg_peer_change peer = {
-		.set = there ? WG_PEER_ENDPOINT : WG_PEER_REMOVE,
-		.endpoint = {.addr = {127, 0, 0, 1},
-			     .port = udp_port(wg_tunnel_udp(race->ends[1 - i].tunnel)),
-			     .version = 4},
-		.allowed = &all,
-		.allowed_count = there ? 1 : 0,
-	};
-	struct wg_changes changes = {.set = WG_DEVICE_PRIVATE_KEY, .peers = &peer, .peer_count = 1};
-
-	memcpy(peer.public_key, race->ends[1 - i].public_key, WG_KEY);
-	memcpy(changes.private_key, race->ends[i].private_key, WG_KEY);
-	must(wg_device_apply(wg_tunnel_device(race->ends[i].tunnel), &changes, now_ns()) == 0,
-	     "apply");
-}
-
-static void open_end(struct end *e, unsigned i)
-{
-	struct tun_options tun = {.queues = WORKERS, .fd = -1};
-	struct wg_tunnel_options options = {
-		.queues = WORKERS, .mtu = 1420, .aead = WG_AEAD_LIBCRYPTO};
-	struct egress_options egress = {.type = EGRESS_WIREGUARD};
-	struct dataplane_options dataplane = {
-		.egresses = &egress, .egress_count = 1, .flows = 1024, .straight = true};
-
-	must(tun_open(&tun, &e->tun) == 0, "tun_open");
-	must(wg_tunnel_open(&options, &e->tunnel) == 0, "wg_tunnel_open");
-	memset(e->private_key, (int)i + 1, WG_KEY);
-	wg_crypto_clamp(e->private_key);
-	must(wg_crypto_public(e->private_key, e->public_key), "a key");
-	egress.tunnel = e->tunnel;
-	dataplane.tun = e->tun;
-	must(dataplane_create(&dataplane, &e->dataplane, NULL) == 0, "dataplane_create");
-}
 
 /* Look at all that has come out at an end. */
 static void take_all(struct race *race, unsigned end, struct buf *buf)
@@ -127,7 +63,7 @@ static void *send_until_stopped(void *argument)
 	struct buf buf = {.data = malloc(2 * (size_t)BUF_SIZE)};
 	uint8_t payload[100] = {0};
 
-	must(buf.data, "memory");
+	ends_must(buf.data, "memory");
 	for (uint32_t number = 0; number < PACKETS_MAX; number++) {
 		struct packets_spec spec = {.version = 4,
 					    .proto = 17,
@@ -157,22 +93,22 @@ static void change(struct race *race, unsigned round)
 
 	switch (round % 4) {
 	case 0:
-		set_peer(race, end, false);
+		ends_set_peer(race->ends, end, false);
 		usleep(PEER_LOST_MS * 1000);
 		break;
 	case 1:
-		must(udp_set_port(wg_tunnel_udp(race->ends[end].tunnel), 0) == 0, "a port");
+		ends_must(udp_set_port(wg_tunnel_udp(race->ends[end].tunnel), 0) == 0, "a port");
 		break;
 	case 2:
 		wg_tunnel_set_mtu(race->ends[end].tunnel, 1280 + round);
 		break;
 	default:
 		dataplane_stop(race->ends[end].dataplane);
-		must(dataplane_start(race->ends[end].dataplane) == 0, "start");
+		ends_must(dataplane_start(race->ends[end].dataplane) == 0, "start");
 		break;
 	}
 	for (unsigned i = 0; i < 2; i++)
-		set_peer(race, i, true);
+		ends_set_peer(race->ends, i, true);
 	usleep(PEER_LOST_MS * 1000);
 }
 
@@ -182,22 +118,16 @@ int main(void)
 	pthread_t sender;
 	bool wrong;
 
-	must(race, "memory");
+	ends_must(race, "memory");
+	ends_open(race->ends, (const unsigned[2]){WORKERS, WORKERS});
 	for (unsigned i = 0; i < 2; i++)
-		open_end(&race->ends[i], i);
-	for (unsigned i = 0; i < 2; i++) {
-		set_peer(race, i, true);
-		must(dataplane_start(race->ends[i].dataplane) == 0, "start");
-	}
-	must(pthread_create(&sender, NULL, send_until_stopped, race) == 0, "a thread");
+		ends_must(dataplane_start(race->ends[i].dataplane) == 0, "start");
+	ends_must(pthread_create(&sender, NULL, send_until_stopped, race) == 0, "a thread");
 	for (unsigned i = 0; i < CHANGES; i++)
 		change(race, i);
 	__atomic_store_n(&race->stop, true, __ATOMIC_RELAXED);
 	pthread_join(sender, NULL);
-	for (unsigned i = 0; i < 2; i++)
-		dataplane_destroy(race->ends[i].dataplane);
-	for (unsigned i = 0; i < 2; i++)
-		wg_tunnel_close(race->ends[i].tunnel);
+	ends_close(race->ends);
 	wrong = race->came <= 100 || race->wrong != 0;
 	printf("race_tunnel: %d changes, %u packets came, %u wrong\n", CHANGES, race->came,
 	       race->wrong);
