@@ -19,8 +19,8 @@
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/crypto.h"
 #include "dataplane/wireguard/tunnel.h"
-#include "perf/pace.h"
 #include "perf/options.h"
+#include "perf/pace.h"
 #include "perf/report.h"
 #include "tun/tun_mem.h"
 
