@@ -40,13 +40,13 @@ def open_socket(address, kind):
     s = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, kind)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind(address)
-    s.settimeout(2)
+    s.settimeout(5)
     return s
 
 
 def get_across(a, b, data):
     """Send until it arrives: not before both have asked for the other, in whatever order."""
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 5
     b.settimeout(0.1)
     while time.monotonic() < deadline:
         a.send(data)
@@ -61,7 +61,7 @@ def get_across(a, b, data):
 
 def meet(version):
     """Datagrams between two mappings, both ways, and what one learns when the other is gone."""
-    asked = [udp_ask(REMOTE[version], source=at) for at in zip(HOSTS[version], PORTS)]
+    asked = [udp_ask(REMOTE[version], source=at, timeout=5) for at in zip(HOSTS[version], PORTS)]
     ends = [(a.peer, a.port) for a in asked]
     a, b = (open_socket(at, socket.SOCK_DGRAM) for at in zip(HOSTS[version], PORTS))
     a.connect(ends[1])
@@ -89,8 +89,8 @@ def pierce(version, size):
         s.setblocking(False)
         s.connect_ex(to)
     for s in socks:
-        assert select.select([], [s], [], 2)[1], "no connection"
-        s.settimeout(2)
+        assert select.select([], [s], [], 5)[1], "no connection"
+        s.settimeout(5)
     data = os.urandom(size)
     sender = threading.Thread(target=a.sendall, args=(data,))
     sender.start()
@@ -129,7 +129,7 @@ def test_follows_the_system(gateway, sluice):
         return gw.run("nft -s list table netdev sluice_sluice0", check=False).stdout
 
     def wait(condition):
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 5
         while not condition():
             assert time.monotonic() < deadline, table()
             time.sleep(0.01)

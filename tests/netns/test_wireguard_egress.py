@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 
 import pytest
 
@@ -92,10 +91,8 @@ def test_split_between_the_interface_and_the_tunnel(net):
 def test_a_wrong_file_is_named(net):
     host = net.namespace("host")
     files = {"near.txt": "", "wg.conf": "[Interface]\nPrivateKey = x\n"}
-    before = time.monotonic()
-    with pytest.raises(RuntimeError, match=r"wg\.conf:2:14: expected a key"):
+    with pytest.raises(RuntimeError, match=r"exit code 1\n(.*\n)*.*wg\.conf:2:14: expected a key"):
         harness.Sluice(host, SLUICE_CONF.format(name="sluice0", tunnel="vpn"), files=files)
-    assert time.monotonic() - before < 5
 
 
 GATEWAY_CONF = """[Interface]
@@ -140,8 +137,8 @@ def talk(a, b, address):
     client = a.python(socket.socket, family, socket.SOCK_DGRAM)
     with server, client:
         server.bind((address, 7000))
-        server.settimeout(3)
-        client.settimeout(3)
+        server.settimeout(5)
+        client.settimeout(5)
         for size in (10, 1300):
             client.sendto(b"?" * size, (address, 7000))
             got, seen = server.recvfrom(2000)
