@@ -1,7 +1,7 @@
 """Another WireGuard, for what only a second implementation can say: messages that are odd.
 
-Written from the protocol's paper, with cryptography and hashlib alone. It does what it is told: every
-message is made by a function whose arguments may make it wrong.
+Written from the protocol's paper, with cryptography and hashlib alone. It does what it is told:
+every message is made by a function whose arguments may make it wrong.
 """
 
 import base64
