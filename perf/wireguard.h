@@ -112,6 +112,9 @@ struct wgbench_echo {
 /* Echoes a millisecond apart to the second end. Errors: -errno */
 int wgbench_echo(int ns, const char *address, unsigned count, struct wgbench_echo *out);
 
+/* The same without a tunnel: as many wake-ups, and bare UDP between them. Errors: -errno */
+int wgbench_bare_echo(int ns, unsigned count, struct wgbench_echo *out);
+
 /* Print a case: Sluice's, beside the first other; then those beside and of all others. */
 void wgbench_report(const struct wgbench *bench, const char *name, const char *unit, bool higher,
 		    const struct samples *samples);

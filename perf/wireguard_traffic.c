@@ -129,10 +129,15 @@ static int measure_udp(const struct wgbench *b)
 
 static int measure_echo(const struct wgbench *b)
 {
-	struct samples p50[WGBENCH_PAIRS_MAX] = {0}, p99[WGBENCH_PAIRS_MAX] = {0};
+	struct samples p50[WGBENCH_PAIRS_MAX] = {0}, p99[WGBENCH_PAIRS_MAX] = {0}, bare = {0};
 	struct wgbench_echo e;
 
 	for (unsigned run = 0; run < b->options->runs; run++) {
+		int error = wgbench_bare_echo(b->pairs[0].ns[0], ECHOES, &e);
+
+		if (error < 0)
+			return error;
+		samples_add(&bare, e.p50_us);
 		for (unsigned i = 0; i < b->count; i++) {
 			int rc = wgbench_echo(b->pairs[i].ns[0], WGBENCH_INNER, ECHOES, &e);
 
@@ -147,6 +152,8 @@ static int measure_echo(const struct wgbench *b)
 	}
 	wgbench_report(b, "ping p50", "us", false, p50);
 	wgbench_report(b, "ping p99", "us", false, p99);
+	report_line(b->options->json,
+		    &(struct report_case){.name = "ping p50 bare", .unit = "us", .own = &bare});
 	return 0;
 }
 
