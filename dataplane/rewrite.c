@@ -103,6 +103,18 @@ static void follow_key(struct flow_key *key, enum end end, const uint8_t *addr)
 }
 
 /*
+ * To differences the two zeros are one, and to whoever sums a message of nothing but zeros they are
+ * not: its checksum is the other. Only an echo answer can be such a message.
+ */
+static void mend_zeros(uint8_t *l4, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (l4[i] != 0)
+			return;
+	store_field(l4 + ICMP_CSUM, 0xffff);
+}
+
+/*
  * Let the transport checksum of the packet follow.
  *
  * addr_delta: of the addresses of its IP header
@@ -116,10 +128,13 @@ static void follow_csum(struct packet *packet, uint64_t addr_delta, uint64_t dat
 
 	if (proto == PROTO_ICMP)
 		addr_delta = 0; /* it has no pseudo-header */
-	if (packet->buf->offload.flags & OFFLOAD_NEEDS_CSUM)
+	if (packet->buf->offload.flags & OFFLOAD_NEEDS_CSUM) {
 		store_field(at, cksum_update_partial(load_field(at), addr_delta));
-	else
-		update_csum(l4, proto, addr_delta + data_delta);
+		return;
+	}
+	update_csum(l4, proto, addr_delta + data_delta);
+	if (proto == PROTO_ICMP && load_field(at) == 0)
+		mend_zeros(l4, packet->buf->len - packet->l4_offset);
 }
 
 static void rewrite(struct packet *packet, enum end end, const uint8_t *addr, uint16_t port)

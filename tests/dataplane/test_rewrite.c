@@ -119,6 +119,30 @@ Test(dataplane_rewrite, udp_checksum_never_becomes_zero)
 	cr_expect(all_ones == 1 || all_ones == 2, "%u checksums are 0xffff", all_ones);
 }
 
+/* A message of nothing but zeros, which an echo answer may become, has the checksum 0xffff. */
+Test(dataplane_rewrite, icmp_of_zeros)
+{
+	static const uint8_t payload[9];
+
+	for (unsigned size = 0; size <= sizeof(payload); size++) {
+		for (unsigned id = 0; id <= 0xffff; id += id < 3 ? 1 : 0x5555) {
+			struct packets_spec spec = {.version = 4,
+						    .proto = PROTO_ICMP,
+						    .src_port = (uint16_t)id,
+						    .payload = size,
+						    .payload_bytes = payload};
+			struct buf given = {.data = given_data};
+			struct packet packet;
+
+			packets_build(&spec, &given);
+			cr_assert(packet_parse(&given, &packet) == REASON_NONE);
+			rewrite_destination(&packet, new_addr, 0);
+			cr_assert(packets_check(&given) == NULL, "%u bytes, %u: %s", size, id,
+				  packets_check(&given));
+		}
+	}
+}
+
 static struct buf segment_of(const struct buf *buf, unsigned i, uint8_t *data, bool *there)
 {
 	struct buf out = {.data = data};
