@@ -69,6 +69,13 @@ static void worker_begin(void *context, unsigned worker)
 	threads_go_first();
 }
 
+static void worker_review(void *context, unsigned worker)
+{
+	(void)context;
+	(void)worker;
+	threads_keep_place();
+}
+
 /* ---- Start ---- */
 
 /* Before anything is touched. */
@@ -189,6 +196,7 @@ static int open_dataplane(struct daemon *d)
 		.own = own,
 		.own_count = c->interface.address_count,
 		.thread_begin = worker_begin,
+		.thread_review = worker_review,
 		.context = d,
 	};
 	options.busy_ports = capture_busy_ports(d->capture, &options.busy_port_count);

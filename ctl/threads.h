@@ -11,7 +11,16 @@ unsigned threads_cores(unsigned max);
  */
 void threads_begin_worker(const char *prefix, unsigned index, unsigned workers);
 
-/* Put the calling thread before ordinary programs, whose packets wait for it. */
+/*
+ * Put the calling thread before ordinary programs, whose packets wait for it: real-time, with the
+ * lowest priority, and where that is not allowed at least with a share of ten programs.
+ */
 void threads_go_first(void);
+
+/*
+ * Called again and again by a thread that went first. While it has had most of its core since the
+ * last call it is no longer real-time, so that whoever floods it takes the core from nobody else.
+ */
+void threads_keep_place(void);
 
 #endif

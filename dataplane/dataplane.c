@@ -147,6 +147,7 @@ static int worker_create(struct dataplane *d, unsigned index,
 	w->on_change = options->on_change;
 	w->straight = options->straight;
 	w->thread_begin = options->thread_begin;
+	w->thread_review = options->thread_review;
 	w->context = options->context;
 	w->tun = tun_queue_at(options->tun, index);
 	w->device = options->tun;

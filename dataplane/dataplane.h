@@ -76,6 +76,8 @@ struct dataplane_options {
 	unsigned own_count;
 	/* Called first in each worker's thread, to pin or name it; may be NULL. */
 	void (*thread_begin)(void *context, unsigned worker);
+	/* Called now and then in a worker's thread that is at work; may be NULL. */
+	void (*thread_review)(void *context, unsigned worker);
 	void *context;
 };
 

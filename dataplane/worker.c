@@ -534,6 +534,10 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	return n;
 }
 
+enum {
+	REVIEW_NS = 100 * 1000 * 1000,
+};
+
 static bool stop_requested(const struct worker *w)
 {
 	return __atomic_load_n(&w->stop, __ATOMIC_RELAXED);
@@ -542,7 +546,7 @@ static bool stop_requested(const struct worker *w)
 void *worker_main(void *argument)
 {
 	struct worker *w = argument;
-	uint64_t last_work = 0;
+	uint64_t last_work = 0, review = 0;
 
 	if (w->thread_begin)
 		w->thread_begin(w->context, w->index);
@@ -552,6 +556,10 @@ void *worker_main(void *argument)
 		uint64_t now = chores_now_ns();
 
 		route_quiescent(); /* table and links must not be used below here */
+		if (now >= review && w->thread_review) {
+			w->thread_review(w->context, w->index);
+			review = now + REVIEW_NS;
+		}
 		if (n) {
 			last_work = now;
 		} else if (now - last_work > w->spin_ns &&

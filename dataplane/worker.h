@@ -89,6 +89,7 @@ struct worker {
 	bool gateway;  /* some tunnel's peers are on the inner side */
 	bool straight; /* the only egress is a tunnel, which takes all as it is */
 	void (*thread_begin)(void *context, unsigned worker);
+	void (*thread_review)(void *context, unsigned worker);
 	void *context;
 	struct tun_queue *tun;
 	const struct tun *device;    /* whose queue that is */
