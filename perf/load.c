@@ -292,7 +292,7 @@ static int run_all(struct load_bench *b, const struct load_options *o, bool *cle
 		load_report_head(o->json);
 		return load_measure_changes(b, &how, load, rate, clean);
 	}
-	rc = load_measure_rate(b, &rate);
+	rc = load_measure_rate(b, &how, &rate);
 	if (rc < 0)
 		return rc;
 	load_report_rate(o->json, "rate", rate);

@@ -1,6 +1,7 @@
 #include "perf/load_measure.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "perf/load_report.h"
@@ -14,9 +15,8 @@ enum {
 	SEARCH_FROM = 20000,
 	SEARCH_MS = 300,
 	SEARCH_STEPS = 6,
-	CONFIRM_MS = 2000,
-	CONFIRM_RUNS = 4, /* in a row */
 	CONFIRM_TIMES = 10,
+	CONFIRM_S_MAX = 60,
 	LATE_MAX_US = 2000, /* of all but one packet in a hundred: a rate was offered, not bursts */
 	SLICES_MAX = 20,
 	COST_RUNS = 7,
@@ -56,9 +56,15 @@ static int carries(struct load_bench *b, double rate, unsigned ms, bool *yes)
 	return rc;
 }
 
-/* Doubles until something is lost, halves the interval, and then holds it for longer. */
-int load_measure_rate(struct load_bench *b, double *rate)
+static double measured_seconds(const struct load_measure *how)
 {
+	return how->reloads ? how->reloads / how->changes.reload_rate : how->seconds;
+}
+
+/* Doubles until something is lost, halves the interval, and then holds it for long. */
+int load_measure_rate(struct load_bench *b, const struct load_measure *how, double *rate)
+{
+	double confirm_s = fmin(measured_seconds(how), CONFIRM_S_MAX);
 	double low = 0, high = SEARCH_FROM;
 	bool yes = true;
 	int rc = 0;
@@ -81,9 +87,7 @@ int load_measure_rate(struct load_bench *b, double *rate)
 	}
 	yes = false;
 	for (unsigned i = 0; rc == 0 && !yes && i < CONFIRM_TIMES; i++) {
-		yes = true;
-		for (unsigned run = 0; rc == 0 && yes && run < CONFIRM_RUNS; run++)
-			rc = carries(b, low, CONFIRM_MS, &yes);
+		rc = carries(b, low, (unsigned)(confirm_s * 1000), &yes);
 		if (!yes)
 			low *= 0.9;
 	}
@@ -97,9 +101,11 @@ int load_measure_rate(struct load_bench *b, double *rate)
 /* Slices of a second or more; a daemon that starts anew has one, so that it starts no oftener. */
 static unsigned slices_of(const struct load_measure *how)
 {
-	if (how->seconds < 2 || how->changes.queue_count > 1)
+	double seconds = measured_seconds(how);
+
+	if (seconds < 2 || how->changes.queue_count > 1)
 		return 1;
-	return how->seconds < SLICES_MAX ? (unsigned)how->seconds : SLICES_MAX;
+	return seconds < SLICES_MAX ? (unsigned)seconds : SLICES_MAX;
 }
 
 /* As it was before a run that started the daemon anew. */
@@ -120,8 +126,7 @@ int load_measure_changes(struct load_bench *b, const struct load_measure *how, c
 	const struct load_change_plan *plans[2] = {&nothing, &how->changes};
 	struct load_outcome *sums = calloc(2, sizeof(*sums)), *slice = malloc(sizeof(*slice));
 	unsigned slices = slices_of(how);
-	unsigned reloads = (how->reloads + slices - 1) / slices;
-	double seconds = reloads ? reloads / how->changes.reload_rate : how->seconds / slices;
+	double seconds = measured_seconds(how) / slices;
 	int rc = sums && slice ? 0 : -ENOMEM;
 
 	for (unsigned i = 0; rc == 0 && i < 2 * slices; i++) {

@@ -19,12 +19,13 @@ struct load_measure {
 int load_measure_warm_up(struct load_bench *bench);
 
 /*
- * The highest rate that is carried without any loss, by a sender that is in time.
+ * The highest rate that is carried without any loss, by a sender that is in time, for as long as
+ * it is measured then, at most a minute.
  *
  * rate:   packets a second
  * Errors: -EIO (none is), -errno
  */
-int load_measure_rate(struct load_bench *bench, double *rate);
+int load_measure_rate(struct load_bench *bench, const struct load_measure *how, double *rate);
 
 /*
  * The same load without changes and with them, in slices by turns, and print both.
