@@ -535,7 +535,7 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 }
 
 enum {
-	REVIEW_NS = 100 * 1000 * 1000,
+	REVIEW_NS = 50 * 1000 * 1000,
 };
 
 static bool stop_requested(const struct worker *w)
