@@ -101,7 +101,8 @@ static void write_hidden(FILE *out, const struct conf *conf, const char *ifname)
  * shares address and ports with Sluice, and only connection tracking can tell whose an answer is:
  * what reaches the input hook is nobody's but Sluice's. But by then connection tracking has made an
  * entry for each packet. So ports from which the kernel never sent anything are dropped before it.
- * AF_PACKET sockets see the packets in any case.
+ * AF_PACKET sockets see the packets in any case, but for those of a bridge, if br_netfilter is
+ * loaded (as with containers): that hook is then called before the bridge has received them.
  */
 static void write_silence(FILE *out, const struct conf *conf, const char *ifname)
 {
@@ -118,8 +119,9 @@ static void write_silence(FILE *out, const struct conf *conf, const char *ifname
 
 		if (nft_is_translating(egress))
 			fprintf(out,
-				"\t\tiifname \"%s\" %s dport %u-%u fib daddr . iif type local "
-				"th dport != @busy meta l4proto . th dport != @kernel drop\n",
+				"\t\tiifname \"%s\" meta iifkind != \"bridge\" %s dport %u-%u "
+				"fib daddr . iif type local th dport != @busy meta l4proto . th "
+				"dport != @kernel drop\n",
 				egress->interface, match, egress->port_first, egress->port_last);
 	}
 	fputs("\t}\n\tchain silence {\n\t\ttype filter hook input priority filter - 10; "

@@ -163,6 +163,17 @@ def test_default_route_to_a_device(net):
     small.splits()
 
 
+def test_bridge(net):
+    """An egress with the bridge's port beneath it; where br_netfilter is, its hooks come first."""
+    small = Small(net)
+    small.gw.ip("addr flush dev eth0\nlink add br0 type bridge\nlink set eth0 master br0\n")
+    small.gw.address("br0", "192.0.2.1/24", "2001:db8:7::1/64")
+    small.gw.ip("route add default via 192.0.2.2 dev br0\n"
+                "route add ::/0 via 2001:db8:7::2 dev br0 metric 1\n")
+    small.start("--list listed.txt --direct br0 --tunnel vpn0")
+    small.splits(addresses=(LISTED4, LISTED6))
+
+
 def test_neighbours_and_links_change(net):
     small = Small(net)
     small.start()
