@@ -126,7 +126,7 @@ static struct nlmsghdr *route_request(struct netlink *netlink, unsigned type, un
 		if (route->gateway.version != 0) {
 			/* A gateway is on-link by definition here, whatever netmask says so. */
 			head->rtm_flags |= RTNH_F_ONLINK;
-			put_addr(message, RTA_GATEWAY, &route->gateway);
+			netlink_gateway_put(message, route->dst.addr.version, &route->gateway);
 		}
 	}
 	return message;
@@ -233,7 +233,8 @@ static int take_route_attribute(const struct nlattr *attribute, void *data)
 		route->dst.addr = read_addr(attribute, version);
 		break;
 	case RTA_GATEWAY:
-		route->gateway = read_addr(attribute, version);
+	case RTA_VIA:
+		netlink_gateway_parse(attribute, version, &route->gateway);
 		break;
 	default:
 		break;

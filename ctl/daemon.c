@@ -225,21 +225,28 @@ _Static_assert((int)CONF_EGRESS_INTERFACE == EGRESS_INTERFACE &&
 		       (int)CONF_EGRESSES_MAX == EGRESSES_MAX && (int)CONF_ADDRESSES_MAX == OWN_MAX,
 	       "configuration and dataplane use the same numbers");
 
-/* An interface that was made anew (another VPN's client started again) must be opened anew. */
+/*
+ * An interface that was made anew (another VPN's client started again), or has another MAC address
+ * (a bridge that got a port), must be opened anew.
+ */
 static void reopen_egresses(struct daemon *d, const struct links *links)
 {
 	for (unsigned i = 0; i < links->count; i++) {
-		unsigned now = links->link[i].ifindex;
+		const struct link *link = &links->link[i];
+		struct daemon_opened *opened = &d->opened[i];
 		int rc;
 
-		if (now == 0 || now == d->opened[i])
+		if (link->ifindex == 0 || (link->ifindex == opened->ifindex &&
+					   memcmp(link->mac, opened->mac, sizeof(link->mac)) == 0))
 			continue;
-		rc = d->opened[i] == 0 ? 0 : dataplane_reopen_egress(d->dataplane, i);
-		if (rc < 0)
+		rc = opened->ifindex == 0 ? 0 : dataplane_reopen_egress(d->dataplane, i);
+		if (rc < 0) {
 			say("egress %s: interface %s: %s", d->conf.egresses[i].name,
 			    d->conf.egresses[i].interface, strerror(-rc));
-		else
-			d->opened[i] = now;
+			continue;
+		}
+		opened->ifindex = link->ifindex;
+		memcpy(opened->mac, link->mac, sizeof(opened->mac));
 	}
 }
 

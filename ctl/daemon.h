@@ -26,8 +26,12 @@ struct daemon {
 	time_t *loaded;      /* when each of them was read */
 	char offloads[64];
 	char ifname[CONF_IFNAME_MAX];
-	unsigned ifindex;              /* of the TUN */
-	unsigned opened[EGRESSES_MAX]; /* index of the interface that each egress has open */
+	unsigned ifindex; /* of the TUN */
+	/* The interface that each egress has open. Frames leave with its address of then. */
+	struct daemon_opened {
+		unsigned ifindex;
+		uint8_t mac[6];
+	} opened[EGRESSES_MAX];
 	uint64_t started_ms;
 	uint32_t generation;
 	bool took_over; /* the device was there before: a killed daemon's capture */

@@ -43,7 +43,7 @@ enum {
 };
 
 /* Goodness of an address as a source; 0: not usable. */
-enum rank { RANK_NONE, RANK_TEMPORARY, RANK_UNIQUE_LOCAL, RANK_GLOBAL };
+enum rank { RANK_NONE, RANK_DEPRECATED, RANK_TEMPORARY, RANK_UNIQUE_LOCAL, RANK_GLOBAL };
 
 /* One egress. */
 struct watched {
@@ -53,8 +53,10 @@ struct watched {
 	bool found;    /* in the list of links that is being read */
 	bool was_down; /* since the last answer of links_watch_process */
 	struct link link;
-	enum rank rank4; /* while addresses are read */
-	enum rank rank6;
+	struct links_way way4; /* as routes say, if they are asked */
+	struct links_way way6;
+	unsigned score4; /* while addresses are read */
+	unsigned score6;
 };
 
 struct links_watch {
@@ -105,6 +107,7 @@ static void set_link(struct watched *watched, const struct netlink_link *seen)
 	link->up = up;
 	link->ethernet = seen->type == ARPHRD_ETHER;
 	link->mtu = seen->mtu;
+	memcpy(link->mac, seen->mac, sizeof link->mac);
 }
 
 static int take_link(const struct nlmsghdr *message, void *data)
@@ -175,10 +178,12 @@ static int take_address_attribute(const struct nlattr *attribute, struct seen_ad
 
 static enum rank rank_address(const struct ifaddrmsg *head, const struct seen_address *seen)
 {
-	const unsigned unusable = IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_DADFAILED;
+	const unsigned unusable = IFA_F_TENTATIVE | IFA_F_DADFAILED;
 
 	if (head->ifa_scope != RT_SCOPE_UNIVERSE || (seen->flags & unusable))
 		return RANK_NONE;
+	if (seen->flags & IFA_F_DEPRECATED)
+		return RANK_DEPRECATED;
 	/* The same bit: an IPv4 address that stands behind another, or a temporary IPv6 one. */
 	if (seen->flags & IFA_F_SECONDARY)
 		return RANK_TEMPORARY;
@@ -208,15 +213,23 @@ static void add_subnet(struct link *link, const struct addr *address, uint8_t le
 	link->subnets[link->subnet_count++] = subnet;
 }
 
-/* The better address wins, and among equals the one that was in use before. */
-static void consider(struct addr *best, enum rank *best_rank, const struct addr *before,
-		     const struct addr *address, enum rank rank)
+/*
+ * The better address wins: the one that the default route prefers, else by rank, among equals the
+ * one that shares its subnet with the gateway, which may know nothing of others, or that was in use
+ * before.
+ */
+static void consider(struct addr *best, unsigned *best_score, const struct addr *before,
+		     const struct links_way *way, const struct addr *address,
+		     const struct prefix *subnet, enum rank rank)
 {
-	bool keeps = before->version != 0 && link_addr_compare(before, address) == 0;
+	bool preferred = link_addr_compare(&way->source, address) == 0;
+	bool near = prefix_contains(subnet, &way->gateway);
+	bool keeps = link_addr_compare(before, address) == 0;
+	unsigned score = (unsigned)preferred << 5 | rank << 2 | (unsigned)near << 1 | keeps;
 
-	if (rank > *best_rank || (rank == *best_rank && rank != RANK_NONE && keeps)) {
+	if (rank != RANK_NONE && score > *best_score) {
 		*best = *address;
-		*best_rank = rank;
+		*best_score = score;
 	}
 }
 
@@ -249,16 +262,18 @@ static int take_address(const struct nlmsghdr *message, void *data)
 	       link_addr_compare(&seen.local, &seen.address) == 0;
 	for (unsigned i = 0; i < reading->watch->count; i++) {
 		struct watched *watched = &reading->watch->watched[i];
+		struct prefix subnet = {.addr = seen.address, .len = head->ifa_prefixlen};
 		enum rank rank = rank_address(head, &seen);
+		struct link *link = &watched->link;
 
-		if (watched->link.ifindex == 0 || watched->link.ifindex != head->ifa_index)
+		if (link->ifindex == 0 || link->ifindex != head->ifa_index)
 			continue;
 		if (version == 4)
-			consider(&watched->link.address4, &watched->rank4,
-				 &reading->before[i].address4, &seen.local, rank);
+			consider(&link->address4, &watched->score4, &reading->before[i].address4,
+				 &watched->way4, &seen.local, &subnet, rank);
 		else
-			consider(&watched->link.address6, &watched->rank6,
-				 &reading->before[i].address6, &seen.local, rank);
+			consider(&link->address6, &watched->score6, &reading->before[i].address6,
+				 &watched->way6, &seen.local, &subnet, rank);
 		if (head->ifa_scope == RT_SCOPE_UNIVERSE && !host)
 			add_subnet(&watched->link, &seen.address, head->ifa_prefixlen);
 	}
@@ -278,7 +293,7 @@ static int read_addresses(struct links_watch *watch)
 		reading.before[i] = watched->link;
 		watched->link.address4 = watched->link.address6 = (struct addr){0};
 		watched->link.subnet_count = 0;
-		watched->rank4 = watched->rank6 = RANK_NONE;
+		watched->score4 = watched->score6 = 0;
 	}
 	return netlink_dump(watch->netlink, message, take_address, &reading);
 }
@@ -294,28 +309,15 @@ static bool is_on_link(const struct link *link, const struct addr *gateway)
 	return gateway->version == 6 && gateway->v6.hi >> 54 == 0xfe80 >> 6;
 }
 
-static int read_gateway(struct links_watch *watch, struct watched *watched, uint8_t version,
-			const struct addr *fixed, struct addr *gateway)
+static int read_way(struct links_watch *watch, const struct watched *watched, uint8_t version,
+		    const struct addr *fixed, struct links_way *way)
 {
-	struct addr found = *fixed;
-	const struct addr all = addr_from_bytes(version, (uint8_t[16]){0});
-	bool all_on_link = false;
-	int rc = 0;
-
-	if (watched->link.ifindex == 0 || !watched->link.up || !watched->link.ethernet) {
-		*gateway = (struct addr){0};
+	*way = (struct links_way){.gateway = *fixed};
+	if (watched->link.ifindex == 0 || !watched->link.up || !watched->link.ethernet ||
+	    fixed->version != 0)
 		return 0;
-	}
-	if (fixed->version == 0)
-		rc = links_routes_gateway(watch->netlink, version, watched->link.ifindex,
-					  watch->capture_table, &found, &all_on_link);
-	if (rc != 0)
-		return rc;
-	if (all_on_link)
-		add_subnet(&watched->link, &all, 0);
-	if (found.version != 0 || !is_on_link(&watched->link, gateway))
-		*gateway = found;
-	return 0;
+	return links_routes_way(watch->netlink, version, watched->link.ifindex,
+				watch->capture_table, way);
 }
 
 static int read_routes(struct links_watch *watch)
@@ -325,12 +327,38 @@ static int read_routes(struct links_watch *watch)
 	for (unsigned i = 0; rc == 0 && i < watch->count; i++) {
 		struct watched *watched = &watch->watched[i];
 
-		rc = read_gateway(watch, watched, 4, &watched->fixed4, &watched->link.gateway4);
+		rc = read_way(watch, watched, 4, &watched->fixed4, &watched->way4);
 		if (rc == 0)
-			rc = read_gateway(watch, watched, 6, &watched->fixed6,
-					  &watched->link.gateway6);
+			rc = read_way(watch, watched, 6, &watched->fixed6, &watched->way6);
 	}
 	return rc;
+}
+
+static void set_gateway(struct link *link, uint8_t version, const struct links_way *way,
+			struct addr *gateway)
+{
+	const struct addr all = addr_from_bytes(version, (uint8_t[16]){0});
+
+	if (way->all_on_link)
+		add_subnet(link, &all, 0);
+	if (way->gateway.version != 0 || !is_on_link(link, gateway))
+		*gateway = way->gateway;
+}
+
+/* Once subnets are known. */
+static void set_gateways(struct links_watch *watch)
+{
+	for (unsigned i = 0; i < watch->count; i++) {
+		struct watched *watched = &watch->watched[i];
+		struct link *link = &watched->link;
+
+		if (link->ifindex == 0 || !link->up || !link->ethernet) {
+			link->gateway4 = link->gateway6 = (struct addr){0};
+			continue;
+		}
+		set_gateway(link, 4, &watched->way4, &link->gateway4);
+		set_gateway(link, 6, &watched->way6, &link->gateway6);
+	}
 }
 
 /* ---- snapshots ---- */
@@ -343,7 +371,8 @@ static bool addrs_equal(const struct addr *a, const struct addr *b)
 static bool links_equal(const struct link *a, const struct link *b)
 {
 	bool same = a->ifindex == b->ifindex && a->up == b->up && a->ethernet == b->ethernet &&
-		    a->mtu == b->mtu && addrs_equal(&a->address4, &b->address4) &&
+		    a->mtu == b->mtu && memcmp(a->mac, b->mac, sizeof a->mac) == 0 &&
+		    addrs_equal(&a->address4, &b->address4) &&
 		    addrs_equal(&a->address6, &b->address6) &&
 		    addrs_equal(&a->gateway4, &b->gateway4) &&
 		    addrs_equal(&a->gateway6, &b->gateway6) && a->subnet_count == b->subnet_count &&
@@ -541,18 +570,19 @@ static int read_neighbours(struct links_watch *watch)
 static int look(struct links_watch *watch)
 {
 	bool links = watch->look_links;
-	/* Addresses with routes: a route may put everything on the link. */
-	bool addresses = links || watch->look_addresses || watch->look_routes;
-	bool routes = addresses;
+	/* Routes choose among addresses, and put what they lead to on the link or not. */
+	bool ways = links || watch->look_addresses || watch->look_routes;
 	bool neighbours = links || watch->look_neighbours;
 	int rc = 0;
 
 	if (links)
 		rc = retry(watch, read_links);
-	if (rc == 0 && addresses)
-		rc = retry(watch, read_addresses);
-	if (rc == 0 && routes)
+	if (rc == 0 && ways)
 		rc = retry(watch, read_routes);
+	if (rc == 0 && ways)
+		rc = retry(watch, read_addresses);
+	if (rc == 0 && ways)
+		set_gateways(watch);
 	if (rc == 0 && neighbours)
 		rc = retry(watch, read_neighbours);
 	if (rc != 0)

@@ -16,6 +16,7 @@ struct way {
 	uint32_t metric;
 	unsigned ifindex;
 	struct addr gateway;
+	struct addr source; /* which the route prefers */
 };
 
 struct search {
@@ -26,12 +27,6 @@ struct search {
 	struct addr other; /* gateway of routes to somewhere, if they have only one */
 	bool others_differ;
 };
-
-static void read_gateway(const struct nlattr *attribute, uint8_t version, struct addr *out)
-{
-	if (mnl_attr_get_payload_len(attribute) == (version == 4 ? 4 : 16))
-		*out = addr_from_bytes(version, mnl_attr_get_payload(attribute));
-}
 
 /* One route, several ways: take the one that leaves by the interface. */
 static void read_multipath(const struct nlattr *attribute, const struct search *search,
@@ -49,8 +44,7 @@ static void read_multipath(const struct nlattr *attribute, const struct search *
 		way->ifindex = search->ifindex;
 		for (; mnl_attr_ok(at, inside);
 		     inside -= MNL_ALIGN(at->nla_len), at = mnl_attr_next(at))
-			if (mnl_attr_get_type(at) == RTA_GATEWAY)
-				read_gateway(at, search->version, &way->gateway);
+			netlink_gateway_parse(at, search->version, &way->gateway);
 		return;
 	}
 }
@@ -73,8 +67,14 @@ static void read_way(const struct nlmsghdr *message, const struct search *search
 		case RTA_OIF:
 			way->ifindex = is_u32 ? mnl_attr_get_u32(attribute) : 0;
 			break;
+		case RTA_PREFSRC:
+			if (mnl_attr_get_payload_len(attribute) == (search->version == 4 ? 4 : 16))
+				way->source = addr_from_bytes(search->version,
+							      mnl_attr_get_payload(attribute));
+			break;
 		case RTA_GATEWAY:
-			read_gateway(attribute, search->version, &way->gateway);
+		case RTA_VIA:
+			netlink_gateway_parse(attribute, search->version, &way->gateway);
 			break;
 		case RTA_MULTIPATH:
 			read_multipath(attribute, search, way);
@@ -118,8 +118,8 @@ static int take_route(const struct nlmsghdr *message, void *data)
 	return 0;
 }
 
-int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifindex,
-			 uint32_t capture_table, struct addr *out, bool *all_on_link)
+int links_routes_way(struct netlink *netlink, uint8_t version, unsigned ifindex,
+		     uint32_t capture_table, struct links_way *out)
 {
 	struct search search = {
 		.version = version, .ifindex = ifindex, .capture_table = capture_table};
@@ -135,9 +135,9 @@ int links_routes_gateway(struct netlink *netlink, uint8_t version, unsigned ifin
 		rc = 0;
 	if (rc != 0)
 		return rc;
-	*out = search.best.gateway;
-	*all_on_link = search.best.table != RT_TABLE_UNSPEC && search.best.gateway.version == 0;
+	*out = (struct links_way){.gateway = search.best.gateway, .source = search.best.source};
+	out->all_on_link = search.best.table != RT_TABLE_UNSPEC && out->gateway.version == 0;
 	if (search.best.table == RT_TABLE_UNSPEC && !search.others_differ)
-		*out = search.other;
+		out->gateway = search.other;
 	return 0;
 }

@@ -243,6 +243,10 @@ static int take_link(const struct nlattr *attribute, void *data)
 		if (mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
 			link->mtu = mnl_attr_get_u32(attribute);
 		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(attribute) == sizeof link->mac)
+			memcpy(link->mac, mnl_attr_get_payload(attribute), sizeof link->mac);
+		break;
 	case IFLA_CARRIER:
 		if (mnl_attr_validate(attribute, MNL_TYPE_U8) == 0)
 			link->carrier = mnl_attr_get_u8(attribute) != 0;
@@ -275,6 +279,43 @@ int netlink_link_parse(const struct nlmsghdr *message, struct netlink_link *out)
 		return -EINVAL;
 	*out = link;
 	return 0;
+}
+
+static unsigned address_size(uint8_t version)
+{
+	return version == 4 ? 4 : 16;
+}
+
+void netlink_gateway_parse(const struct nlattr *attribute, uint8_t version, struct addr *out)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attribute);
+	unsigned size = mnl_attr_get_payload_len(attribute);
+	uint16_t family;
+
+	if (mnl_attr_get_type(attribute) == RTA_VIA && size > sizeof family) {
+		memcpy(&family, bytes, sizeof family);
+		version = family == AF_INET ? 4 : 6;
+		bytes += sizeof family;
+		size -= sizeof family;
+	} else if (mnl_attr_get_type(attribute) != RTA_GATEWAY) {
+		return;
+	}
+	if (size == address_size(version))
+		*out = addr_from_bytes(version, bytes);
+}
+
+void netlink_gateway_put(struct nlmsghdr *message, uint8_t version, const struct addr *gateway)
+{
+	const uint16_t family = gateway->version == 4 ? AF_INET : AF_INET6;
+	uint8_t via[sizeof family + 16];
+	uint8_t *bytes = via + sizeof family;
+
+	memcpy(via, &family, sizeof family);
+	addr_to_bytes(gateway, bytes);
+	if (gateway->version == version)
+		mnl_attr_put(message, RTA_GATEWAY, address_size(version), bytes);
+	else
+		mnl_attr_put(message, RTA_VIA, sizeof family + address_size(gateway->version), via);
 }
 
 struct find {

@@ -7,6 +7,8 @@
 
 #include <libmnl/libmnl.h>
 
+#include "lpm/prefix.h"
+
 struct netlink;
 
 enum {
@@ -23,6 +25,7 @@ struct netlink_link {
 	unsigned flags; /* IFF_* */
 	unsigned type;  /* ARPHRD_* */
 	unsigned mtu;
+	uint8_t mac[6]; /* zero where link-layer addresses are not of this length */
 	bool carrier;
 };
 
@@ -69,6 +72,16 @@ const char *netlink_why(const struct netlink *netlink);
  * Errors: -EINVAL when it has no name
  */
 int netlink_link_parse(const struct nlmsghdr *message, struct netlink_link *out);
+
+/*
+ * Read or write the gateway of a route. One of IPv4 may have its gateway's address in IPv6
+ * (RFC 8950), and says so by another attribute.
+ *
+ * version: of the route's destinations
+ * out:     untouched by other attributes
+ */
+void netlink_gateway_parse(const struct nlattr *attribute, uint8_t version, struct addr *out);
+void netlink_gateway_put(struct nlmsghdr *message, uint8_t version, const struct addr *gateway);
 
 /* Find a link by name. Errors: -ENODEV, or the kernel's. */
 int netlink_link_find(struct netlink *netlink, const char *name, struct netlink_link *out);

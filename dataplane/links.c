@@ -88,7 +88,7 @@ enum link_hop link_next_hop(const struct link *link, const struct addr *dst, str
 	if (link->ifindex == 0 || !link->up)
 		return LINK_HOP_NONE;
 	if (!on_link(link, dst)) {
-		if (gateway->version == dst->version)
+		if (gateway->version != 0)
 			hop = gateway;
 		else if (link->ethernet)
 			return LINK_HOP_NONE; /* a device without Ethernet has one far end */

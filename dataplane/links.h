@@ -27,9 +27,10 @@ struct link {
 	bool up;          /* administratively up and with carrier */
 	bool ethernet;    /* frames need a next hop's MAC */
 	unsigned mtu;
+	uint8_t mac[6];       /* its own */
 	struct addr address4; /* source after translation; version 0: none */
 	struct addr address6;
-	struct addr gateway4; /* version 0: none */
+	struct addr gateway4; /* version 0: none; it may have an IPv6 address (RFC 8950) */
 	struct addr gateway6;
 	struct prefix subnets[LINK_SUBNETS_MAX]; /* on-link prefixes */
 	unsigned subnet_count;

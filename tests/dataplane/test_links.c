@@ -76,6 +76,11 @@ static void down(struct link *link)
 	link->up = false;
 }
 
+static void gateway4_by_ipv6(struct link *link)
+{
+	link->gateway4 = addr("fe80::2");
+}
+
 static void no_gateways(struct link *link)
 {
 	link->gateway4.version = 0;
@@ -110,6 +115,7 @@ static const struct hop_case hops[] = {
 	{"on-link v6, unknown", "2001:db8::6", NULL, LINK_HOP_UNRESOLVED, "2001:db8::6", -1},
 	{"by gateway v6", "2600::1", NULL, LINK_HOP_OK, "fe80::1", 1},
 	{"no neighbours", "8.8.8.8", no_neighbours, LINK_HOP_UNRESOLVED, "192.0.2.1", -1},
+	{"by an IPv6 gateway", "8.8.8.8", gateway4_by_ipv6, LINK_HOP_OK, "fe80::2", 8},
 	{"no gateway", "8.8.8.8", no_gateways, LINK_HOP_NONE, NULL, -1},
 	{"no gateway v6", "2600::1", no_gateways, LINK_HOP_NONE, NULL, -1},
 	{"no gateway, on-link", "192.0.2.8", no_gateways, LINK_HOP_OK, "192.0.2.8", 7},

@@ -174,6 +174,39 @@ def test_bridge(net):
     small.splits(addresses=(LISTED4, LISTED6))
 
 
+def test_addresses_as_routes_want_them(net):
+    """What is sent has the source that the gateway knows, or that the route names; the gateway of
+    IPv4 may have an IPv6 address; an address that is deprecated is better than none; and frames
+    have the interface's own MAC of now.
+    """
+    small = Small(net, direct=("198.18.0.1/24", "198.18.0.2/24"), routes=False)
+    small.gw.ip("addr add 192.0.2.1/24 dev eth0\nroute add default via 192.0.2.2 dev eth0\n"
+                "route add ::/0 via 2001:db8:7::2 dev eth0\n")
+    small.direct.ip("addr add 192.0.2.2/24 dev eth0\nroute add 192.0.2.1 dev eth0 table local\n")
+    small.start()
+
+    def peer(address=LISTED4):
+        try:
+            return small.client.python(udp_ask, address, timeout=0.3).peer
+        except TimeoutError:
+            return None
+
+    assert peer() == "192.0.2.1", "the gateway's subnet"
+    small.gw.run("ip route replace default via 192.0.2.2 dev eth0 src 198.18.0.1")
+    assert wait_for(lambda: peer() == "198.18.0.1"), "as the route says"
+    small.direct.sysctl("net.ipv4.conf.eth0.arp_ignore", 8)
+    small.gw.run("ip route replace 0.0.0.0/0 via inet6 2001:db8:7::2 dev eth0")
+    small.gw.run("ip neigh flush dev eth0")
+    assert wait_for(peer), "its neighbour is found by IPv6"
+    small.gw.run("ip addr change 2001:db8:7::1/64 dev eth0 preferred_lft 0")
+    assert wait_for(lambda: peer(LISTED6) == "2001:db8:7::1"), "deprecated"
+    small.gw.run("ip link set eth0 address 00:00:5e:00:53:07")
+    small.direct.run("ip neigh flush dev eth0")
+    with Capture(small.direct, "eth0") as capture:
+        assert wait_for(lambda: peer() and capture.frames(
+            src="198.18.0.1", src_mac="00:00:5e:00:53:07")), "its own MAC"
+
+
 def test_neighbours_and_links_change(net):
     small = Small(net)
     small.start()
