@@ -84,12 +84,26 @@ static bool add_range(struct fragment *s, struct fragment_range new)
 	return true;
 }
 
-/* Take in a fragment of a datagram; false if it must be dropped. */
+/* Whether all of it was seen before, and it says nothing else of the end. */
+static bool is_again(const struct fragment *s, struct fragment_range new, bool more)
+{
+	for (unsigned i = 0; i < s->range_count; i++)
+		if (s->range[i].from <= new.from &&new.to <= s->range[i].to)
+			return more || new.to == s->end;
+	return false;
+}
+
+/*
+ * Take in a fragment of a datagram; false if it must be dropped. Networks duplicate: what comes
+ * again goes no further and spoils nothing (RFC 8200, section 4.5).
+ */
 static bool extend(struct fragment *s, const struct packet *p)
 {
 	struct fragment_range new = {.from = p->fragment_offset};
 
 	new.to = new.from + p->buf->len - p->l4_offset;
+	if (is_again(s, new, p->more_fragments))
+		return false;
 	if (!p->more_fragments && s->end != 0 && s->end != new.to)
 		s->spoilt = true;
 	if (!p->more_fragments)

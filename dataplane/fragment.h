@@ -4,8 +4,9 @@
  * A small table in sets: bounded, and a source that fills it takes the places of its own datagrams
  * first. Nothing is reassembled. A fragment whose first part was not seen is never guessed (it may
  * be held, see gather.h); one that overlaps another of its datagram is dropped, and so is all that
- * comes after it (RFC 5722): what gets through never makes a whole. A datagram all of which was
- * seen is forgotten.
+ * comes after it (RFC 5722): what gets through never makes a whole. Only what lies within bytes
+ * that were seen, as a duplicate does, is dropped alone. A datagram all of which was seen is
+ * forgotten.
  *
  * Threads: owned by one worker.
  */
@@ -70,14 +71,14 @@ struct fragment_key fragment_key_of(const struct packet *packet);
 /*
  * Note the first fragment of a datagram, before its translation.
  *
- * Returns: false if it overlaps what was seen of that datagram, and must be dropped
+ * Returns: false if it overlaps or repeats what was seen of that datagram, and must be dropped
  */
 bool fragment_note(struct fragments *fragments, const struct packet *packet,
 		   const struct fragment_aim *aim, uint64_t now_ms);
 
 /*
  * Note a later fragment, and say where it goes; false if it must be dropped: its first one was not
- * seen, or it overlaps.
+ * seen, or it overlaps or repeats others.
  */
 bool fragment_follow(struct fragments *fragments, const struct packet *packet, uint64_t now_ms,
 		     struct fragment_aim *aim);
