@@ -203,6 +203,18 @@ enum reason inward_translate(struct worker *w, const struct table *table, const 
 	return REASON_NONE;
 }
 
+/*
+ * A packet that the link cannot have brought whole: the system has put it together, and on from
+ * here it must be cut again. That none of the fragments might be cut says nothing of it.
+ */
+static bool was_put_together(const struct worker *w, const struct links *links, unsigned egress,
+			     const struct packet *p)
+{
+	return p->key.version == 4 && !w->egress[egress].port &&
+	       p->buf->offload.gso_type == OFFLOAD_GSO_NONE &&
+	       p->buf->len > links->link[egress].mtu;
+}
+
 enum reason inward_packet(struct worker *w, const struct table *table, const struct links *links,
 			  unsigned egress, struct packet *p, enum way way)
 {
@@ -213,6 +225,8 @@ enum reason inward_packet(struct worker *w, const struct table *table, const str
 	if (reason != REASON_NONE)
 		return reason;
 	emit_clamp_mss(worker_mtu(w, links, egress), p);
+	if (p->dont_fragment && was_put_together(w, links, egress, p))
+		rewrite_may_fragment(p);
 	dst = key_dst(&p->key);
 	if (worker_owns(w, links, &dst) || rewrite_hop_limit(p))
 		return REASON_NONE;

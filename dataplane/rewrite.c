@@ -11,6 +11,10 @@
 #include "dataplane/cksum.h"
 #include "dataplane/wire.h"
 
+enum {
+	DONT_FRAGMENT = 0x4000,
+};
+
 enum end {
 	END_SOURCE,
 	END_DESTINATION,
@@ -289,6 +293,16 @@ void rewrite_mss(struct packet *packet, uint16_t max)
 	memcpy(words, tcp + even, size);
 	wire_put16(words + (mss + 2 - tcp - even), max);
 	follow_csum(packet, 0, replace(tcp + even, words, size));
+}
+
+void rewrite_may_fragment(struct packet *packet)
+{
+	uint8_t *data = packet->buf->data;
+	uint64_t delta = replace16(data + IP4_FRAGMENT,
+				   (uint16_t)(wire_get16(data + IP4_FRAGMENT) & ~DONT_FRAGMENT));
+
+	store_field(data + IP4_CSUM, cksum_update(load_field(data + IP4_CSUM), delta));
+	packet->dont_fragment = false;
 }
 
 bool rewrite_hop_limit(struct packet *packet)

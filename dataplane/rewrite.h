@@ -41,6 +41,9 @@ void rewrite_icmp_error_out(struct packet *packet, uint16_t quoted_offset, uint1
  */
 void rewrite_mss(struct packet *packet, uint16_t max);
 
+/* An IPv4 packet may be fragmented from here on, whatever its sender said. */
+void rewrite_may_fragment(struct packet *packet);
+
 /*
  * Take one from the hop limit.
  *

@@ -135,6 +135,27 @@ Test(dataplane_too_big, is_cut_where_that_is_allowed)
 	}
 }
 
+/* The system puts together what comes in fragments; if those must not be cut, the whole must. */
+Test(dataplane_too_big, what_was_put_together_may_be_cut)
+{
+	for (unsigned long_one = 0; long_one < 2; long_one++) {
+		struct packets_spec spec = long_spec(4, PROTO_UDP, 0);
+		struct bench b;
+
+		spec.payload = 100;
+		bench_open(&b, &(struct bench_options){.mtu = MTU});
+		bench_send(&b, &spec);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT));
+		spec = bench_answer(&b, 0);
+		spec.dont_fragment = true;
+		spec.payload = long_one ? MTU : 100;
+		bench_receive(&b, BENCH_DIRECT, &spec);
+		cr_assert(bench_take_tun(&b));
+		cr_expect_eq(b.packet.dont_fragment, !long_one, "%u bytes", b.packet.buf->len);
+		bench_close(&b);
+	}
+}
+
 /*
  * Bursts that make more pieces than there is room for at once: by number, by bytes, and with
  * other packets between them.
