@@ -1,5 +1,4 @@
 /* The route cache and the translation: what one packet of a flow, or a new flow, costs. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "dataplane/flow.h"
 #include "dataplane/nat.h"
+#include "perf/options.h"
 #include "perf/perf.h"
 #include "perf/report.h"
 
@@ -177,14 +177,14 @@ static double run(struct bench *b, size_t c, uint64_t seed)
 
 int perf_flow(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {0}};
 	struct bench b = {.random = 88172645463325252ULL, .buf = {.len = 1000}};
 	bool json = false;
+	const struct options_entry entries[] = {{"json", .flag = &json, .set = true}};
+	int rc = options_parse(entries, 1, argc, argv);
 
-	for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (o != 'j')
-			return 1;
-		json = true;
+	if (rc != 0) {
+		fputs("usage: sluice-perf flow [--json]\n", rc > 0 ? stdout : stderr);
+		return rc < 0;
 	}
 	b.packet.buf = &b.buf;
 	report_head(json);

@@ -3,7 +3,6 @@
  * lists change under it? And what do the changes cost?
  */
 #include <errno.h>
-#include <getopt.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "perf/load_run.h"
 #include "perf/load_scatter.h"
 #include "perf/netns.h"
+#include "perf/options.h"
 #include "perf/pace.h"
 #include "perf/perf.h"
 #include "perf/report.h"
@@ -55,142 +55,123 @@ struct load_options {
 static const char *const fault_names[] = {"none",    "lose",     "duplicate",
 					  "reorder", "misroute", "scatter"};
 
-static int usage(void)
+static int usage(FILE *out)
 {
-	fprintf(stderr, "usage: sluice-perf load [--json] [--rate N|auto[:P%%] | --tcp] "
-			"[--flows N] [--size BYTES]\n"
-			"                        [--prefixes N | --table FILE] [--cache] "
-			"[--edits]\n"
-			"                        [--seconds N | --reloads N] [--reload-rate N]\n"
-			"                        [--flap-rate N] [--queues N[,N...]]\n"
-			"                        [--fault lose|duplicate|reorder|misroute|"
-			"scatter]\n");
-	return -EINVAL;
+	fprintf(out,
+		"usage: sluice-perf load [--json] [--rate N|auto[:P%%] | --tcp] [--flows N]\n"
+		"                        [--size BYTES] [--prefixes N | --table FILE] [--cache]\n"
+		"                        [--edits] [--seconds N | --reloads N] [--reload-rate N]\n"
+		"                        [--flap-rate N] [--queues N[,N...]] [--fault FAULT]\n\n"
+		"  --rate N         packets a second, 1 to %d; auto[:P%%]: so much of what is\n"
+		"                   carried without loss (default: 90%% and 50%%)\n"
+		"  --tcp            what reloads cost four TCP connections, instead\n"
+		"  --flows N        %d to %d (default %d)\n"
+		"  --size BYTES     of a packet, %d to %d (default %d)\n"
+		"  --prefixes N     in the list that is reloaded (default %d)\n"
+		"  --table FILE     a list instead of one that is made up\n"
+		"  --cache          the daemon may keep parsed lists\n"
+		"  --edits          change lists by edits instead of reloads\n"
+		"  --seconds N      with changes, and as many without (default %d)\n"
+		"  --reloads N      until there were so many changes\n"
+		"  --reload-rate N  changes a second (default %d)\n"
+		"  --flap-rate N    take links down and up, %d times a second at most\n"
+		"  --queues N,..    start anew with so many queues, one after another\n"
+		"  --fault FAULT    do it to show that it is counted: lose, duplicate, reorder,\n"
+		"                   misroute one packet of 10,000, or scatter flows over queues\n",
+		LOAD_RATE_MAX, LOAD_CLASSES, LOAD_FLOWS_MAX, FLOWS_DEFAULT, LOAD_SIZE_MIN,
+		LOAD_SIZE_MAX, LOAD_SIZE_MIN, PREFIXES_DEFAULT, SECONDS_DEFAULT, RELOADS_DEFAULT,
+		FLAP_RATE_MAX);
+	return out == stderr;
 }
 
-static int take_queues(const char *text, struct load_options *o)
+/* Each takes what was given, if it was; false if it is wrong. */
+
+static bool take_real(const char *text, double min, double max, double *out)
+{
+	char *end;
+
+	if (!text)
+		return true;
+	*out = strtod(text, &end);
+	return end != text && *end == '\0' && *out >= min && *out <= max;
+}
+
+static bool take_queues(const char *text, struct load_options *o)
 {
 	char *end = (char *)text;
 
+	if (!text)
+		return true;
 	o->queue_count = 0;
 	do {
 		if (o->queue_count == LOAD_QUEUES_MAX)
-			return usage();
+			return false;
 		o->queues[o->queue_count++] = (unsigned)strtoul(end, &end, 10);
 		if (o->queues[o->queue_count - 1] < 1)
-			return usage();
+			return false;
 	} while (*end++ == ',');
-	return end[-1] == 0 ? 0 : usage();
+	return end[-1] == 0;
 }
 
-static int take_fault(const char *text, struct load_options *o)
+static bool take_fault(const char *text, struct load_options *o)
 {
+	if (!text)
+		return true;
 	for (unsigned i = 1; i < sizeof(fault_names) / sizeof(fault_names[0]); i++) {
 		if (strcmp(text, fault_names[i]) == 0) {
 			o->fault = (enum load_fault)i;
-			return 0;
+			return true;
 		}
 	}
-	return usage();
+	return false;
 }
 
 /* N, or what is to be found: auto, auto:P% */
-static int take_rate(const char *text, struct load_options *o)
+static bool take_rate(const char *text, struct load_options *o)
 {
 	static const char word[] = "auto";
 	char *end;
 
-	if (strcmp(text, word) == 0) {
-		o->rate = o->share = 0;
-		return 0;
-	}
-	if (strncmp(text, "auto:", sizeof(word)) == 0) {
-		o->rate = 0;
-		o->share = strtod(text + sizeof(word), &end);
-		return o->share > 0 && o->share <= 1000 && strcmp(end, "%") == 0 ? 0 : usage();
-	}
-	o->rate = strtod(text, NULL);
-	return o->rate >= 1 && o->rate <= LOAD_RATE_MAX ? 0 : usage();
+	if (!text || strcmp(text, word) == 0)
+		return true;
+	if (strncmp(text, "auto:", sizeof(word)) != 0)
+		return take_real(text, 1, LOAD_RATE_MAX, &o->rate);
+	o->share = strtod(text + sizeof(word), &end);
+	return o->share > 0 && o->share <= 1000 && strcmp(end, "%") == 0;
 }
 
-static int take_option(int c, struct load_options *o)
-{
-	switch (c) {
-	case 'j':
-		o->json = true;
-		return 0;
-	case 'r':
-		return take_rate(optarg, o);
-	case 'f':
-		o->flows = (unsigned)strtoul(optarg, NULL, 10);
-		return o->flows >= LOAD_CLASSES && o->flows <= LOAD_FLOWS_MAX ? 0 : usage();
-	case 's':
-		o->seconds = strtod(optarg, NULL);
-		return o->seconds >= 0.1 && o->seconds <= 86400 ? 0 : usage();
-	case 'l':
-		o->reload_rate = strtod(optarg, NULL);
-		return o->reload_rate > 0 ? 0 : usage();
-	case 'p':
-		o->prefixes = (unsigned)strtoul(optarg, NULL, 10);
-		return o->prefixes >= 100 && o->prefixes <= 10000000 ? 0 : usage();
-	case 't':
-		o->table = optarg;
-		return 0;
-	case 'b':
-		o->size = (unsigned)strtoul(optarg, NULL, 10);
-		return o->size >= LOAD_SIZE_MIN && o->size <= LOAD_SIZE_MAX ? 0 : usage();
-	case 'd':
-		o->flap_rate = strtod(optarg, NULL);
-		return o->flap_rate > 0 && o->flap_rate <= FLAP_RATE_MAX ? 0 : usage();
-	case 'n':
-		o->reloads = (unsigned)strtoul(optarg, NULL, 10);
-		return o->reloads >= 1 && o->reloads <= RELOADS_MAX ? 0 : usage();
-	case 'q':
-		return take_queues(optarg, o);
-	case 'e':
-		o->edits = true;
-		return 0;
-	case 'c':
-		o->cache = true;
-		return 0;
-	case 'T':
-		o->tcp = true;
-		return 0;
-	case 'x':
-		return take_fault(optarg, o);
-	default:
-		return usage();
-	}
-}
-
+/* As options_parse. */
 static int take_options(int argc, char **argv, struct load_options *o)
 {
-	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"rate", required_argument, NULL, 'r'},
-		{"flows", required_argument, NULL, 'f'},
-		{"seconds", required_argument, NULL, 's'},
-		{"reload-rate", required_argument, NULL, 'l'},
-		{"prefixes", required_argument, NULL, 'p'},
-		{"table", required_argument, NULL, 't'},
-		{"size", required_argument, NULL, 'b'},
-		{"reloads", required_argument, NULL, 'n'},
-		{"cache", no_argument, NULL, 'c'},
-		{"tcp", no_argument, NULL, 'T'},
-		{"flap-rate", required_argument, NULL, 'd'},
-		{"queues", required_argument, NULL, 'q'},
-		{"edits", no_argument, NULL, 'e'},
-		{"fault", required_argument, NULL, 'x'},
-		{NULL, 0, NULL, 0},
+	const char *rate = NULL, *seconds = NULL, *reload_rate = NULL, *flap_rate = NULL;
+	const char *queues = NULL, *fault = NULL;
+	const struct options_entry entries[] = {
+		{"json", .flag = &o->json, .set = true},
+		{"rate", .text = &rate},
+		{"flows", .number = &o->flows, .min = LOAD_CLASSES, .max = LOAD_FLOWS_MAX},
+		{"seconds", .text = &seconds},
+		{"reload-rate", .text = &reload_rate},
+		{"prefixes", .number = &o->prefixes, .min = 100, .max = 10000000},
+		{"table", .text = &o->table},
+		{"size", .number = &o->size, .min = LOAD_SIZE_MIN, .max = LOAD_SIZE_MAX},
+		{"reloads", .number = &o->reloads, .min = 1, .max = RELOADS_MAX},
+		{"cache", .flag = &o->cache, .set = true},
+		{"tcp", .flag = &o->tcp, .set = true},
+		{"flap-rate", .text = &flap_rate},
+		{"queues", .text = &queues},
+		{"edits", .flag = &o->edits, .set = true},
+		{"fault", .text = &fault},
 	};
-	int c, rc = 0;
+	int rc = options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
 
-	optind = 1;
-	while (rc == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1)
-		rc = take_option(c, o);
-	if (rc == 0 && (optind < argc || o->reload_rate * o->seconds > RELOADS_MAX))
-		rc = usage();
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (!take_rate(rate, o) || !take_real(seconds, 0.1, 86400, &o->seconds) ||
+	    !take_real(reload_rate, 1e-6, RELOADS_MAX, &o->reload_rate) ||
+	    !take_real(flap_rate, 1e-6, FLAP_RATE_MAX, &o->flap_rate) || !take_queues(queues, o) ||
+	    !take_fault(fault, o) || o->reload_rate * o->seconds > RELOADS_MAX)
+		return -1;
+	return 0;
 }
 
 /* A folder in memory that is gone with the process, whatever ends it; at worst an empty one stays.
@@ -337,8 +318,8 @@ int perf_load(int argc, char **argv)
 	bool clean = true;
 	int rc = take_options(argc, argv, &o);
 
-	if (rc < 0)
-		return 1;
+	if (rc != 0)
+		return usage(rc > 0 ? stdout : stderr);
 	rc = set_up(&b, &o, dir);
 	if (rc == 0)
 		rc = load_measure_warm_up(&b);

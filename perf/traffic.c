@@ -229,16 +229,15 @@ int traffic_ask(const struct traffic_question *q, double *gbps)
 	return rc;
 }
 
-static int usage(void)
+static int usage(FILE *out)
 {
-	fprintf(stderr,
-		"usage: sluice-perf traffic serve [--port N]\n"
-		"       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
-		"[--down|--both]\n"
-		"       sluice-perf traffic send ADDRESS [--flows N] [--ms N] [--size BYTES] "
-		"[--rate N]\n"
-		"                                        [--down|--spread]\n");
-	return 1;
+	fprintf(out, "usage: sluice-perf traffic serve [--port N]\n"
+		     "       sluice-perf traffic ask ADDRESS [--port N] [--flows N] [--ms N] "
+		     "[--down|--both]\n"
+		     "       sluice-perf traffic send ADDRESS [--flows N] [--ms N] [--size BYTES] "
+		     "[--rate N]\n"
+		     "                                        [--down|--spread]\n");
+	return out == stderr;
 }
 
 static void *serve_datagrams(void *argument)
@@ -292,15 +291,11 @@ static int send_datagrams(const struct datagrams_question *q)
 int perf_traffic(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"port", required_argument, NULL, 'p'},
-		{"flows", required_argument, NULL, 'f'},
-		{"ms", required_argument, NULL, 'm'},
-		{"down", no_argument, NULL, 'd'},
-		{"both", no_argument, NULL, 'b'},
-		{"spread", no_argument, NULL, 'S'},
-		{"size", required_argument, NULL, 's'},
-		{"rate", required_argument, NULL, 'r'},
-		{NULL, 0, NULL, 0},
+		{"port", required_argument, NULL, 'p'}, {"flows", required_argument, NULL, 'f'},
+		{"ms", required_argument, NULL, 'm'},   {"down", no_argument, NULL, 'd'},
+		{"both", no_argument, NULL, 'b'},       {"spread", no_argument, NULL, 'S'},
+		{"size", required_argument, NULL, 's'}, {"rate", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
 	};
 	struct traffic_question q = {.port = TRAFFIC_PORT, .flows = 1, .ms = 1000};
 	struct datagrams_question d = {.port = DATAGRAMS_PORT, .size = 64, .rate = 10000};
@@ -334,18 +329,18 @@ int perf_traffic(int argc, char **argv)
 			d.rate = strtod(optarg, NULL);
 			break;
 		default:
-			return usage();
+			return usage(c == 'h' ? stdout : stderr);
 		}
 	}
 	if (optind < argc && strcmp(argv[optind], "serve") == 0)
 		return serve(q.port);
 	if (optind + 1 >= argc)
-		return usage();
+		return usage(stderr);
 	q.address = d.address = argv[optind + 1];
 	d.down = q.way == TRAFFIC_DOWN;
 	d.flows = q.flows;
 	d.ms = q.ms;
 	if (strcmp(argv[optind], "ask") == 0)
 		return ask(&q);
-	return strcmp(argv[optind], "send") == 0 ? send_datagrams(&d) : usage();
+	return strcmp(argv[optind], "send") == 0 ? send_datagrams(&d) : usage(stderr);
 }

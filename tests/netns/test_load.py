@@ -79,7 +79,7 @@ def test_links_and_queues_change():
 
 @pytest.mark.parametrize("args", [
     ["--rate", "0"], ["--flows", "5"], ["--queues", "1,x"], ["--fault", "none"], ["--size", "63"],
-    ["--rate", "auto:90"], ["--reloads", "0"], ["extra"],
+    ["--rate", "auto:90"], ["--reloads", "0"], ["extra"], ["--seconds", "1x"],
 ])
 def test_bad_options(args):
     done = subprocess.run([PERF, "load", *args], capture_output=True, text=True, timeout=10,

@@ -96,6 +96,14 @@ def test_bad_table(tmp_path):
     assert f"{table}:2:1: " in done.stderr
 
 
+def test_help_is_no_error():
+    for name in ("lpm", "ring", "flow", "path", "load", "wireguard", "traffic"):
+        done = subprocess.run([PERF, name, "--help"], capture_output=True, text=True, timeout=10,
+                              check=False)
+        assert done.returncode == 0 and done.stderr == "", name
+        assert done.stdout.startswith(f"usage: sluice-perf {name}"), name
+
+
 @pytest.mark.parametrize("wrong", [["--queues", "0"], ["--queues", "1,x"], ["--runs", "0"],
                                    ["--ms", "x"], ["--frob"], ["extra"]])
 def test_path_refuses(wrong):
