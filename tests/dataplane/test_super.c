@@ -21,6 +21,7 @@ enum {
 	ROUNDS = 1200,
 	ROUNDS_A_BENCH = 40,
 	SEGMENTS_MAX = 1500,
+	HEADERS_MAX = 120, /* of IPv4 and TCP, both with options */
 };
 
 /* Packets, each in memory of its own that is just as large. */
@@ -303,12 +304,16 @@ static void answer(struct play *p, const struct packets_spec *spec, const struct
 	struct translate back = {.hop = !is_own(spec->src), .port = spec->src_port};
 	struct packets_spec in;
 	int egress = p->egress;
-	unsigned headers = (spec->version == 4 ? 20 : 40) + 20;
+	unsigned headers = (spec->version == 4 ? 20 : 40) + 20, segment;
 
 	packets_random(&p->seed, &in);
 	while (in.version != spec->version || in.proto != spec->proto)
 		packets_random(&p->seed, &in);
 	choose_sizes(p, &in, 1500);
+	/* Longer than the link, it was put together, and is then no longer what may not be cut. */
+	segment = in.gso_size && in.gso_size < in.payload ? in.gso_size : in.payload;
+	if (segment + HEADERS_MAX > mtu_of(p, 4))
+		in.dont_fragment = false;
 	memcpy(in.src, spec->dst, sizeof(in.src));
 	memcpy(in.dst, out->addr, sizeof(in.dst));
 	in.src_port = spec->dst_port;

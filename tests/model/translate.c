@@ -49,6 +49,8 @@ void translate_packet(const struct translate *change, struct buf *buf)
 		put_port(l4 + (change->source ? 0 : 2), change->port);
 	else
 		put_port(l4 + 4, change->port);
+	if (change->cut)
+		buf->data[6] &= 0xbf;
 	if (change->hop)
 		buf->data[v4 ? 8 : 7]--;
 	if (proto == TCP && (l4[13] & SYN))

@@ -13,6 +13,7 @@ struct translate {
 	uint16_t port; /* or the identifier of an echo */
 	bool hop;      /* it is forwarded */
 	uint16_t mss;  /* the largest that a SYN may ask for */
+	bool cut;      /* IPv4: it was put together, and may be cut again */
 };
 
 /* Change a whole packet with complete checksums that way, and nothing else in it. */

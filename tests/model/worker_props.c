@@ -312,6 +312,8 @@ static struct translate change_of(const struct given *given, unsigned egress,
 	bool outward = given->from < 0;
 	struct translate change = {.source = outward};
 
+	change.cut = !outward && version == 4 && out->buf->len > ways[egress].mtu &&
+		     out->buf->offload.gso_type == OFFLOAD_GSO_NONE;
 	change.mss = (uint16_t)(mtu_of(egress, version) - (version == 4 ? 40 : 60));
 	change.hop = !is_own(outward ? given->packet.key.src : out->key.dst, version);
 	memcpy(change.addr, outward ? out->key.src : out->key.dst, sizeof(change.addr));
