@@ -167,7 +167,9 @@ enum reason emit_translate(struct worker *w, const struct link *link, unsigned e
 	if (!w->egress[egress].nat)
 		return REASON_NONE;
 	if (source->version == 0) {
-		answer_reject(w, p);
+		/* A connection need not end with the address: it may soon be back, or another. */
+		if (p->key.proto != PROTO_TCP || (p->tcp_flags & TCP_SYN))
+			answer_reject(w, p);
 		return REASON_NO_ADDRESS;
 	}
 	addr_to_bytes(source, bytes);

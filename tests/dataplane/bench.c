@@ -61,9 +61,18 @@ static void publish_links(struct bench *b)
 	cr_assert(links);
 	fill_link(&links->link[BENCH_DIRECT], "192.0.2.1", "2001:db8:2::1", true, b->mtu);
 	fill_link(&links->link[BENCH_VPN], "192.0.3.1", "2001:db8:3::1", false, 1420);
-	for (unsigned i = 0; i < BENCH_EGRESSES; i++)
+	for (unsigned i = 0; i < BENCH_EGRESSES; i++) {
 		links->link[i].up = !b->down[i];
+		if (b->bare[i])
+			links->link[i].address4 = links->link[i].address6 = (struct addr){0};
+	}
 	dataplane_publish_links(b->dataplane, links);
+}
+
+void bench_set_addresses(struct bench *b, int egress, bool there)
+{
+	b->bare[egress] = !there;
+	publish_links(b);
 }
 
 void bench_set_up(struct bench *b, int egress, bool up)

@@ -42,6 +42,7 @@ struct bench {
 	uint64_t now_ms;
 	unsigned mtu;
 	bool down[BENCH_EGRESSES];
+	bool bare[BENCH_EGRESSES]; /* without addresses */
 	unsigned queue;       /* where the next packet goes in; on which the last came out */
 	struct packet packet; /* the last that came out, parsed */
 	struct buf out;       /* its bytes */
@@ -73,6 +74,9 @@ bool bench_take_tun(struct bench *bench);
 
 /* The interface of an egress goes up or down. */
 void bench_set_up(struct bench *bench, int egress, bool up);
+
+/* Its addresses go or come back. */
+void bench_set_addresses(struct bench *bench, int egress, bool there);
 
 /* Replaces the table: 198.51.0.0/16 goes by the VPN, too. */
 void bench_reload_moved(struct bench *bench);

@@ -95,6 +95,30 @@ Test(dataplane_on_down, another_takes_its_place)
 	bench_close(&b);
 }
 
+/* A lease that is renewed: the address goes and comes back. What is new is told at once. */
+Test(dataplane_on_down, a_lost_address_ends_no_connection)
+{
+	struct bench b;
+
+	bench_open(&b, &(struct bench_options){0});
+	for (uint8_t version = 4; version <= 6; version += 2) {
+		send(&b, version, PROTO_TCP, TCP_SYN);
+		cr_assert(bench_take_nic(&b, BENCH_DIRECT));
+		bench_set_addresses(&b, BENCH_DIRECT, false);
+		send(&b, version, PROTO_TCP, TCP_ACK);
+		cr_expect_not(bench_take_nic(&b, BENCH_DIRECT));
+		cr_expect_not(bench_take_tun(&b), "IPv%u: it was ended", version);
+		send(&b, version, PROTO_TCP, TCP_SYN);
+		cr_expect(bench_take_tun(&b), "IPv%u: nobody was told", version);
+		send(&b, version, PROTO_UDP, 0);
+		cr_expect(bench_take_tun(&b), "IPv%u: nobody was told", version);
+		bench_set_addresses(&b, BENCH_DIRECT, true);
+		send(&b, version, PROTO_TCP, TCP_ACK);
+		cr_expect(bench_take_nic(&b, BENCH_DIRECT));
+	}
+	bench_close(&b);
+}
+
 /* What drains on its old way does not wait for one that is down. */
 Test(dataplane_on_down, kept_flows_move_if_they_must)
 {
