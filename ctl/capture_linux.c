@@ -90,8 +90,10 @@ static int find_old_rules(struct capture *capture)
 	return 0;
 }
 
+/* The system has no IPv6 on a device below 1280: what an egress cannot take is told, or cut. */
 static unsigned choose_mtu(struct capture *capture)
 {
+	const unsigned min = capture->ipv6_device ? CONF_MTU6_MIN : CONF_MTU_MIN;
 	unsigned mtu = 0;
 
 	if (capture->conf.interface.mtu != 0)
@@ -110,7 +112,9 @@ static unsigned choose_mtu(struct capture *capture)
 		if (mtu == 0 || link.mtu < mtu)
 			mtu = link.mtu;
 	}
-	return mtu != 0 ? mtu : MTU_DEFAULT;
+	if (mtu == 0)
+		return MTU_DEFAULT;
+	return mtu < min ? min : mtu;
 }
 
 /* Make the strict reverse path filters that the note names loose. */
@@ -420,10 +424,14 @@ static void warn_of_host(struct capture *capture)
 {
 	unsigned forwarding = 1;
 
-	if (!capture->ipv6_device)
-		warn(capture, capture->ipv6 ? "IPv6 is switched off on this host: only IPv4 is "
-					      "carried, IPv6 is unreachable"
-					    : "this kernel has no IPv6: only IPv4 is captured");
+	if (!capture->ipv6)
+		warn(capture, "this kernel has no IPv6: only IPv4 is captured");
+	else if (capture->mtu < CONF_MTU6_MIN)
+		warn(capture, "an MTU of %u is too little for IPv6, which is unreachable",
+		     capture->mtu);
+	else if (!capture->ipv6_device)
+		warn(capture, "IPv6 is switched off on this host: only IPv4 is carried, IPv6 is "
+			      "unreachable");
 	if (capture->conf.interface.capture == CONF_CAPTURE_FORWARD &&
 	    sysctl_conf_get(4, "all", "forwarding", &forwarding) == 0 && forwarding == 0)
 		warn(capture, "net.ipv4.ip_forward is 0: nothing is forwarded from other hosts");
@@ -500,6 +508,7 @@ int capture_up(const struct conf *conf, const char *ifname, struct capture **out
 	capture->ipv6 = sysctl_ipv6_exists();
 	capture->ipv6_device = capture->ipv6 && sysctl_ipv6_alive(ifname);
 	capture->mtu = choose_mtu(capture);
+	capture->ipv6_device &= capture->mtu >= CONF_MTU6_MIN;
 	find_old_note(capture, &link);
 	rc = find_old_rules(capture);
 	if (rc != 0)

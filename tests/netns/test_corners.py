@@ -196,12 +196,12 @@ def test_addresses_as_routes_want_them(net):
     assert wait_for(lambda: peer() == "198.18.0.1"), "as the route says"
     small.direct.sysctl("net.ipv4.conf.eth0.arp_ignore", 8)
     small.gw.run("ip route replace 0.0.0.0/0 via inet6 2001:db8:7::2 dev eth0")
-    small.gw.run("ip neigh flush dev eth0")
+    small.gw.run("ip neigh del 192.0.2.2 dev eth0", check=False)
     assert wait_for(peer), "its neighbour is found by IPv6"
     small.gw.run("ip addr change 2001:db8:7::1/64 dev eth0 preferred_lft 0")
     assert wait_for(lambda: peer(LISTED6) == "2001:db8:7::1"), "deprecated"
     small.gw.run("ip link set eth0 address 00:00:5e:00:53:07")
-    small.direct.run("ip neigh flush dev eth0")
+    small.direct.run("ip neigh del 198.18.0.1 dev eth0", check=False)
     with Capture(small.direct, "eth0") as capture:
         assert wait_for(lambda: peer() and capture.frames(
             src="198.18.0.1", src_mac="00:00:5e:00:53:07")), "its own MAC"
@@ -638,6 +638,22 @@ def test_narrow_egress(net, queues):
     for move in (tcp_send, tcp_fetch):
         small.client.python(move, LISTED4, size=1000000)
         small.client.python(move, LISTED6, size=1000000)
+
+
+def test_narrower_than_ipv6(net):
+    """An egress that is: the TUN keeps IPv6. A TUN that is: IPv6 is unreachable, at once."""
+    small = Small(net)
+    for ns, ifname in ((small.gw, "vpn0"), (small.vpn, "eth0")):
+        ns.run(f"ip link set {ifname} mtu 1000")
+    sluice = small.start()
+    small.splits(addresses=(LISTED4, LISTED6, OTHER4))
+    sluice.stop()
+    small.start(conf=CONF.format("MTU = 1000").replace(", fd66::2/64", ""))
+    small.splits()
+    with Capture(small.direct, "eth0") as capture:
+        with pytest.raises(OSError, match="Errno 113|Errno 101"):
+            small.gw.python(udp_ask, LISTED6, timeout=1)
+        assert not capture.frames(dst=LISTED6)
 
 
 # ---- hops ----
