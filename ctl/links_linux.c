@@ -214,18 +214,16 @@ static void add_subnet(struct link *link, const struct addr *address, uint8_t le
 }
 
 /*
- * The better address wins: the one that the default route prefers, else by rank, among equals the
- * one that shares its subnet with the gateway, which may know nothing of others, or that was in use
- * before.
+ * The better address wins: by rank, among equals the one that shares its subnet with the gateway,
+ * which may know nothing of others, or that was in use before.
  */
 static void consider(struct addr *best, unsigned *best_score, const struct addr *before,
 		     const struct links_way *way, const struct addr *address,
 		     const struct prefix *subnet, enum rank rank)
 {
-	bool preferred = link_addr_compare(&way->source, address) == 0;
 	bool near = prefix_contains(subnet, &way->gateway);
 	bool keeps = link_addr_compare(before, address) == 0;
-	unsigned score = (unsigned)preferred << 5 | rank << 2 | (unsigned)near << 1 | keeps;
+	unsigned score = rank << 2 | (unsigned)near << 1 | keeps;
 
 	if (rank != RANK_NONE && score > *best_score) {
 		*best = *address;
@@ -334,11 +332,14 @@ static int read_routes(struct links_watch *watch)
 	return rc;
 }
 
-static void set_gateway(struct link *link, uint8_t version, const struct links_way *way,
-			struct addr *gateway)
+/* The route knows better which source to use, which need not be an address of the interface. */
+static void set_way(struct link *link, uint8_t version, const struct links_way *way,
+		    struct addr *address, struct addr *gateway)
 {
 	const struct addr all = addr_from_bytes(version, (uint8_t[16]){0});
 
+	if (way->source.version != 0)
+		*address = way->source;
 	if (way->all_on_link)
 		add_subnet(link, &all, 0);
 	if (way->gateway.version != 0 || !is_on_link(link, gateway))
@@ -346,7 +347,7 @@ static void set_gateway(struct link *link, uint8_t version, const struct links_w
 }
 
 /* Once subnets are known. */
-static void set_gateways(struct links_watch *watch)
+static void set_ways(struct links_watch *watch)
 {
 	for (unsigned i = 0; i < watch->count; i++) {
 		struct watched *watched = &watch->watched[i];
@@ -356,8 +357,8 @@ static void set_gateways(struct links_watch *watch)
 			link->gateway4 = link->gateway6 = (struct addr){0};
 			continue;
 		}
-		set_gateway(link, 4, &watched->way4, &link->gateway4);
-		set_gateway(link, 6, &watched->way6, &link->gateway6);
+		set_way(link, 4, &watched->way4, &link->address4, &link->gateway4);
+		set_way(link, 6, &watched->way6, &link->address6, &link->gateway6);
 	}
 }
 
@@ -582,7 +583,7 @@ static int look(struct links_watch *watch)
 	if (rc == 0 && ways)
 		rc = retry(watch, read_addresses);
 	if (rc == 0 && ways)
-		set_gateways(watch);
+		set_ways(watch);
 	if (rc == 0 && neighbours)
 		rc = retry(watch, read_neighbours);
 	if (rc != 0)

@@ -194,6 +194,10 @@ def test_addresses_as_routes_want_them(net):
     assert peer() == "192.0.2.1", "the gateway's subnet"
     small.gw.run("ip route replace default via 192.0.2.2 dev eth0 src 198.18.0.1")
     assert wait_for(lambda: peer() == "198.18.0.1"), "as the route says"
+    small.direct.run("ip route add 172.30.0.1 dev eth0 table local")
+    small.gw.ip("addr add 172.30.0.1/32 dev lo\n"
+                "route replace default via 192.0.2.2 dev eth0 src 172.30.0.1\n")
+    assert wait_for(lambda: peer() == "172.30.0.1"), "also if it is another interface's"
     small.direct.sysctl("net.ipv4.conf.eth0.arp_ignore", 8)
     small.gw.run("ip route replace 0.0.0.0/0 via inet6 2001:db8:7::2 dev eth0")
     small.gw.run("ip neigh del 192.0.2.2 dev eth0", check=False)
@@ -204,7 +208,7 @@ def test_addresses_as_routes_want_them(net):
     small.direct.run("ip neigh del 198.18.0.1 dev eth0", check=False)
     with Capture(small.direct, "eth0") as capture:
         assert wait_for(lambda: peer() and capture.frames(
-            src="198.18.0.1", src_mac="00:00:5e:00:53:07")), "its own MAC"
+            src_mac="00:00:5e:00:53:07", dst=LISTED4)), "its own MAC"
 
 
 def test_neighbours_and_links_change(net):
