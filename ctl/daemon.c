@@ -165,7 +165,9 @@ static int open_dataplane(struct daemon *d)
 		say("%s: cannot open the TUN device: %s%s", c->interface.name, strerror(-rc),
 		    rc == -EBUSY                    ? " (is another sluice running?)"
 		    : rc == -EPERM || rc == -EACCES ? " (run as root, or with CAP_NET_ADMIN)"
-						    : "");
+		    : rc == -ENOENT || rc == -ENODEV || rc == -ENXIO
+			    ? " (/dev/net/tun, or the kernel's module tun, is missing)"
+			    : "");
 		return rc;
 	}
 	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
