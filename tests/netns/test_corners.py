@@ -191,7 +191,7 @@ def test_addresses_as_routes_want_them(net):
         except TimeoutError:
             return None
 
-    assert peer() == "192.0.2.1", "the gateway's subnet"
+    assert wait_for(lambda: peer() == "192.0.2.1"), "the gateway's subnet"
     small.gw.run("ip route replace default via 192.0.2.2 dev eth0 src 198.18.0.1")
     assert wait_for(lambda: peer() == "198.18.0.1"), "as the route says"
     small.direct.run("ip route add 172.30.0.1 dev eth0 table local")
