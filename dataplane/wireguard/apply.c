@@ -395,6 +395,9 @@ int wg_device_apply(struct wg_device *d, const struct wg_changes *changes, uint6
 	for (size_t i = 0; i < changes->peer_count; i++)
 		if (p.targets[i])
 			commit_peer(d, p.targets[i], &changes->peers[i], now_ns);
+	/* Whoever wants a session has said so, and will not say it again. */
+	for (unsigned i = 0; p.rekeyed && i < d->roster->count; i++)
+		wg_member_attend(d, d->roster->members[i], now_ns);
 	wg_session_reclaim(d);
 free_plan:
 	plan_free(d, &p);

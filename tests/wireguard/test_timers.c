@@ -572,6 +572,32 @@ Test(wireguard_timers, wg_t9_private_key)
 	pair_destroy(p);
 }
 
+/* What waits while there is no key, or while an initiation of the last one is not answered. */
+Test(wireguard_timers, wg_t9_begins_what_was_wanted_before)
+{
+	struct pair *p = pair_create();
+	struct wg_changes key = {.set = WG_DEVICE_PRIVATE_KEY};
+	struct wg_peer_change peer = {0};
+
+	pair_apply(p, 0, &key); /* none */
+	cr_assert(!pair_send(p, 0, "x", 1));
+	pair_serve(p, 0);
+	cr_assert_eq(initiations(p, 0), 0);
+	for (unsigned i = 1; i <= 2; i++) {
+		key.private_key[0] = (uint8_t)(8 * i);
+		key.private_key[31] = 64;
+		pair_apply(p, 0, &key);
+		cr_assert_eq(initiations(p, 0), i, "at once");
+		pair_lose(p, 0);
+	}
+	cr_assert(wg_crypto_public(key.private_key, peer.public_key));
+	pair_apply(p, 1, &(struct wg_changes){.peers = &peer, .peer_count = 1});
+	memcpy(p->ends[0].public_key, peer.public_key, WG_KEY);
+	pair_run(p, 6 * WG_NS, WG_NS);
+	cr_assert(wg_peer_sending(pair_peer(p, 0), p->now_ns), "and again, if it is lost");
+	pair_destroy(p);
+}
+
 Test(wireguard_timers, wg_t10_leaps)
 {
 	static const uint64_t leaps_s[] = {11, 26, 121, 181, 541, 36000};
