@@ -79,7 +79,7 @@ int wg_device_create(const struct wg_device_options *options, struct wg_device *
 	struct wg_device *d;
 	int rc;
 
-	if (options->workers == 0 || !options->send)
+	if (options->workers == 0)
 		return -EINVAL;
 	d = secret_map(sizeof(*d));
 	if (!d)

@@ -38,7 +38,7 @@ struct wg_device_options {
 	void *context;
 
 	/*
-	 * Send one datagram.
+	 * Send one datagram. NULL: there are no sockets.
 	 *
 	 * Returns: false if its source is no address of ours any more: the system chose another
 	 */

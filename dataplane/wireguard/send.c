@@ -6,7 +6,9 @@
 static void send_to(struct wg_device *device, struct wg_member *member,
 		    const struct udp_endpoint *to, const void *data, size_t len, uint8_t tos)
 {
-	if (!device->options.send(device->options.context, to, data, len, tos) && member)
+	const struct wg_device_options *o = &device->options;
+
+	if (o->send && !o->send(o->context, to, data, len, tos) && member)
 		wg_peer_forget_source(&member->peer, to->source);
 }
 

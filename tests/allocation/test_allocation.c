@@ -345,17 +345,6 @@ enum {
 	ALLOWED = 3,
 };
 
-static bool send_nothing(void *context, const struct udp_endpoint *to, const uint8_t *data,
-			 size_t len, uint8_t tos)
-{
-	(void)context;
-	(void)to;
-	(void)data;
-	(void)len;
-	(void)tos;
-	return true;
-}
-
 /* Peers first .. first + PEERS - 1 with an address of each family, and one that all want. */
 static int apply(struct wg_device *device, unsigned set, uint8_t first)
 {
@@ -409,8 +398,7 @@ static bool has_peers(struct wg_device *device, uint8_t first, unsigned count, b
 /* A device with peers, all of which others take the places of. */
 static int run_apply(struct scene *s)
 {
-	const struct wg_device_options options = {
-		.workers = 1, .aead = WG_AEAD_LIBCRYPTO, .send = send_nothing};
+	const struct wg_device_options options = {.workers = 1, .aead = WG_AEAD_LIBCRYPTO};
 	struct wg_device *device;
 	int rc = wg_device_create(&options, &device);
 

@@ -52,17 +52,6 @@ static int look_up(void *context, const struct wg_quick_host *host, struct udp_e
 	return rc;
 }
 
-static bool send_nothing(void *context, const struct udp_endpoint *to, const uint8_t *data,
-			 size_t len, uint8_t tos)
-{
-	(void)context;
-	(void)to;
-	(void)data;
-	(void)len;
-	(void)tos;
-	return true;
-}
-
 static void parse(struct play *p, const char *text)
 {
 	struct conf_error err;
@@ -81,8 +70,7 @@ static void set(struct play *p, const char *text)
 
 static void begin(struct play *p)
 {
-	const struct wg_device_options device = {
-		.workers = 1, .aead = WG_AEAD_LIBCRYPTO, .send = send_nothing};
+	const struct wg_device_options device = {.workers = 1, .aead = WG_AEAD_LIBCRYPTO};
 	const struct wg_names_options names = {.look_up = look_up,
 					       .context = p,
 					       .missing_ns = 1000000,

@@ -31,22 +31,10 @@ static int play_set(void *context, const struct wg_changes *changes)
 	return p->rc;
 }
 
-static bool no_send(void *context, const struct udp_endpoint *to, const uint8_t *data, size_t len,
-		    uint8_t tos)
-{
-	(void)context;
-	(void)to;
-	(void)data;
-	(void)len;
-	(void)tos;
-	return true;
-}
-
 /* A device's own: who frees it knows more of it than this test. */
 static int play_get(void *context, struct wg_snapshot **out)
 {
-	const struct wg_device_options options = {
-		.workers = 1, .aead = WG_AEAD_LIBCRYPTO, .send = no_send};
+	const struct wg_device_options options = {.workers = 1, .aead = WG_AEAD_LIBCRYPTO};
 	const struct wg_changes changes = {.set = WG_DEVICE_PORT, .port = 7};
 	struct play *p = context;
 	struct wg_device *device;

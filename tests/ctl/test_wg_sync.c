@@ -36,17 +36,6 @@ struct play {
 	int rc;         /* what it says */
 };
 
-static bool send_nothing(void *context, const struct udp_endpoint *to, const uint8_t *data,
-			 size_t len, uint8_t tos)
-{
-	(void)context;
-	(void)to;
-	(void)data;
-	(void)len;
-	(void)tos;
-	return true;
-}
-
 static int set_port(void *context, uint16_t *port)
 {
 	struct play *p = context;
@@ -66,11 +55,8 @@ static void parse(const char *text, struct wg_quick *out)
 
 static void begin(struct play *p, const char *after)
 {
-	const struct wg_device_options options = {.workers = 1,
-						  .aead = WG_AEAD_LIBCRYPTO,
-						  .context = p,
-						  .send = send_nothing,
-						  .set_port = set_port};
+	const struct wg_device_options options = {
+		.workers = 1, .aead = WG_AEAD_LIBCRYPTO, .context = p, .set_port = set_port};
 
 	*p = (struct play){0};
 	cr_assert_eq(wg_device_create(&options, &p->device), 0);

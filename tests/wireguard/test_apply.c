@@ -17,17 +17,6 @@ static struct wg_snapshot *read_device(struct wg_device *d)
 	return s;
 }
 
-static bool no_send(void *context, const struct udp_endpoint *to, const uint8_t *data, size_t len,
-		    uint8_t tos)
-{
-	(void)context;
-	(void)to;
-	(void)data;
-	(void)len;
-	(void)tos;
-	return true;
-}
-
 /* Sockets that take all marks but 13, and all ports but 22. */
 static int set_port(void *context, uint16_t *port)
 {
@@ -50,7 +39,6 @@ static struct wg_device *create(uint32_t sockets[2])
 		.workers = 3,
 		.aead = WG_AEAD_LIBCRYPTO,
 		.context = sockets,
-		.send = no_send,
 		.set_port = set_port,
 		.set_mark = set_mark,
 	};
