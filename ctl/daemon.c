@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "ctl/commands.h"
+#include "ctl/hint.h"
 #include "ctl/server.h"
 #include "ctl/threads.h"
 #include "ctl/usage.h"
@@ -163,11 +164,7 @@ static int open_dataplane(struct daemon *d)
 	rc = tun_open(&tun_options, &tun);
 	if (rc < 0) {
 		say("%s: cannot open the TUN device: %s%s", c->interface.name, strerror(-rc),
-		    rc == -EBUSY                    ? " (is another sluice running?)"
-		    : rc == -EPERM || rc == -EACCES ? " (run as root, or with CAP_NET_ADMIN)"
-		    : rc == -ENOENT || rc == -ENODEV || rc == -ENXIO
-			    ? " (/dev/net/tun, or the kernel's module tun, is missing)"
-			    : "");
+		    hint_tun(rc, c->interface.name));
 		return rc;
 	}
 	snprintf(d->ifname, sizeof(d->ifname), "%s", tun_name(tun));
@@ -453,6 +450,13 @@ static void warn(const struct daemon *d)
 {
 	const struct links *links = route_links_control(dataplane_routes(d->dataplane));
 
+	for (unsigned i = 0; i < d->conf.egress_count; i++) {
+		const struct conf_egress *e = &d->conf.egresses[i];
+
+		if (e->quick && !e->hooks && wg_quick_has_hooks(e->quick))
+			say("egress %s: the commands in %s are not run, without Hooks = yes",
+			    e->name, e->config);
+	}
 	if (d->conf.interface.capture == CONF_CAPTURE_NONE)
 		say("Capture = none: packets come in only by routes of your own into %s",
 		    d->ifname);

@@ -58,6 +58,15 @@ static int target_get(void *context, struct wg_snapshot **out)
 	return wg_device_read(wg_tunnel_device(t->tunnel), out);
 }
 
+static void say_error(char error[TUNNELS_ERROR_MAX], const struct conf_egress *egress, int rc)
+{
+	char where[32] = "";
+
+	if (rc == -EADDRINUSE || rc == -EACCES)
+		snprintf(where, sizeof(where), "ListenPort %u: ", egress->quick->changes.port);
+	snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s%s", egress->name, where, strerror(-rc));
+}
+
 /*
  * The mark is Sluice's, so that what the tunnel sends is not captured. What the file says of ports
  * was said when the sockets were opened.
@@ -84,7 +93,7 @@ static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
 	if (rc == 0)
 		rc = wg_names_set(t->names, wg_tunnel_device(t->tunnel), q);
 	if (rc < 0)
-		snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s", t->egress->name, strerror(-rc));
+		say_error(error, t->egress, rc);
 	return rc;
 }
 
@@ -149,8 +158,7 @@ int tunnels_sync(struct tunnels *all, const struct conf *next, char error[TUNNEL
 			continue;
 		rc = sync_one(&all->tunnel[i], &next->egresses[i], &was[i]);
 		if (rc < 0)
-			snprintf(error, TUNNELS_ERROR_MAX, "egress %s: %s", next->egresses[i].name,
-				 strerror(-rc));
+			say_error(error, &next->egresses[i], rc);
 	}
 	for (i = 0; i < all->count; i++) {
 		struct tunnel *t = &all->tunnel[i];

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "ctl/commands.h"
+#include "ctl/hint.h"
 #include "ctl/threads.h"
 #include "ctl/wireguard/link.h"
 #include "ctl/wireguard/quick.h"
@@ -90,7 +91,9 @@ static int target_set(void *context, const struct wg_changes *changes)
 	const struct program *p = context;
 	int rc = wg_device_apply(wg_tunnel_device(p->tunnel), changes, wg_device_now_ns());
 
-	if (rc < 0)
+	if (rc < 0 && changes->set & WG_DEVICE_PORT)
+		say(p, LOG_ERROR, "set: listen port %u: %s", changes->port, strerror(-rc));
+	else if (rc < 0)
 		fail(p, "set", rc);
 	return rc;
 }
@@ -112,49 +115,44 @@ static void worker_begin(void *context, unsigned worker)
 	threads_begin_worker("wg", worker, tun_queue_count(p->tun));
 }
 
-/* A descriptor that the environment hands over; -1: none. */
-static int environment_fd(const char *name, int *out)
+/* A number that the environment says; what is out stays if it says none. */
+static int environment_number(const struct program *p, const char *name, int least, int most,
+			      int *out)
 {
 	const char *text = getenv(name);
 	uint64_t number;
 
-	*out = -1;
 	if (text == NULL || text[0] == '\0')
 		return 0;
-	if (!wg_number_parse(text, strlen(text), INT32_MAX, &number))
+	if (!wg_number_parse(text, strlen(text), (unsigned)most, &number) ||
+	    number < (unsigned)least) {
+		say(p, LOG_ERROR, "%s: not a number from %d to %d: '%s'", name, least, most, text);
 		return -EINVAL;
+	}
 	*out = (int)number;
-	return 0;
-}
-
-/* One a core, unless the environment says how many. */
-static int queue_count(unsigned *out)
-{
-	const char *text = getenv("WG_QUEUES");
-	uint64_t number = threads_cores(QUEUES_MAX);
-
-	if (text && text[0] &&
-	    (!wg_number_parse(text, strlen(text), TUN_QUEUES_MAX, &number) || number == 0))
-		return -EINVAL;
-	*out = (unsigned)number;
 	return 0;
 }
 
 static int open_tun(struct program *p)
 {
-	struct tun_options options = {.name = p->interface};
-	int rc = environment_fd("WG_TUN_FD", &options.fd);
+	struct tun_options options = {.name = p->interface, .fd = -1};
+	int queues = (int)threads_cores(QUEUES_MAX);
+	int rc = environment_number(p, "WG_TUN_FD", 0, INT32_MAX, &options.fd);
 
+	if (rc == 0)
+		rc = environment_number(p, "WG_QUEUES", 1, TUN_QUEUES_MAX, &queues);
 	if (rc < 0)
-		return fail(p, "WG_TUN_FD", rc);
-	rc = queue_count(&options.queues);
-	if (rc < 0)
-		return fail(p, "WG_QUEUES", rc);
-	if (options.fd >= 0)
-		options.queues = 1;
+		return rc;
+	options.queues = options.fd >= 0 ? 1 : (unsigned)queues;
 	rc = tun_open(&options, &p->tun);
+	if (rc < 0 && options.fd >= 0)
+		say(p, LOG_ERROR, "WG_TUN_FD: %d is no TUN device with virtio-net headers: %s",
+		    options.fd, strerror(-rc));
+	else if (rc < 0)
+		say(p, LOG_ERROR, "cannot open the TUN device: %s%s", strerror(-rc),
+		    hint_tun(rc, p->interface));
 	if (rc < 0)
-		return fail(p, "cannot open the TUN device", rc);
+		return rc;
 	rc = wg_link_open(tun_queue_fd(tun_queue_at(p->tun, 0)), &p->link);
 	if (rc == 0 && options.fd < 0)
 		rc = wg_link_set_mtu(p->link, WG_QUICK_MTU);
@@ -225,15 +223,15 @@ static bool is_removed(const struct program *p)
 static int open_socket(struct program *p)
 {
 	struct rpc_error err;
-	int fd, rc = environment_fd("WG_UAPI_FD", &fd);
+	int fd = -1, rc = environment_number(p, "WG_UAPI_FD", 0, INT32_MAX, &fd);
 
 	if (rc < 0)
-		return fail(p, "WG_UAPI_FD", rc);
+		return rc;
 	snprintf(p->path, sizeof(p->path), RUN_DIR "/%s.sock", wg_link_name(p->link));
 	p->target = (struct wg_target){.context = p, .set = target_set, .get = target_get};
 	rc = wg_server_open(p->path, fd, &p->target, &p->server, &err);
 	if (rc < 0) {
-		say(p, LOG_ERROR, "control socket: %s", err.text);
+		say(p, LOG_ERROR, "%s: %s", fd >= 0 ? "WG_UAPI_FD" : "control socket", err.text);
 		return rc;
 	}
 	p->removed = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -328,11 +326,11 @@ static int go_background(struct program *p)
 	pid_t pid;
 	int fds[2], null, status;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	pid = pipe2(fds, O_CLOEXEC) == 0 ? fork() : -1;
+	if (pid < 0) {
+		fail(p, "cannot go into the background", -errno);
 		return EXIT_FAILURE;
-	pid = fork();
-	if (pid < 0)
-		return EXIT_FAILURE;
+	}
 	if (pid > 0) {
 		close(fds[1]);
 		if (read(fds[0], &word, 1) == 1)
@@ -387,7 +385,13 @@ static int usage(FILE *out)
 {
 	fprintf(out, "usage: sluice-wg [-f|--foreground] INTERFACE\n"
 		     "       sluice-wg --version\n"
-		     "A WireGuard tunnel. wg(8) and wg-quick(8) configure it; see sluice-wg(8).\n");
+		     "A WireGuard tunnel, started as wireguard-go is; wg(8) configures it.\n"
+		     "In the background it returns when the control socket answers. Environment:\n"
+		     "  WG_PROCESS_FOREGROUND=1      as -f\n"
+		     "  LOG_LEVEL                    verbose, error (the default) or silent\n"
+		     "  WG_QUEUES                    threads; one a core, at most 4, by default\n"
+		     "  WG_TUN_FD, WG_UAPI_FD        descriptors that are open already\n"
+		     "See sluice-wg(8).\n");
 	return out == stdout ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -87,11 +87,26 @@ static int set_listen_port(struct parser *p, const struct conf_span *value)
 	return rc;
 }
 
+/* Between commas or blanks. */
+static bool next_word(const struct conf_span *value, size_t *at, struct conf_span *out)
+{
+	size_t first = *at, end;
+
+	while (first < value->size && strchr(", \t", value->text[first]))
+		first++;
+	for (end = first; end < value->size && !strchr(", \t", value->text[end]);)
+		end++;
+	*out = conf_span_part(value, first, end - first);
+	*at = end;
+	return end > first;
+}
+
 static int set_address(struct parser *p, const struct conf_span *value)
 {
-	struct conf_span rest = *value, item;
+	struct conf_span item;
+	size_t at = 0;
 
-	while (conf_span_next(&rest, &item)) {
+	while (next_word(value, &at, &item)) {
 		struct wg_quick *q = &p->quick;
 		int rc;
 
@@ -395,6 +410,15 @@ void wg_quick_free(struct wg_quick *q)
 		free(q->hooks[i]);
 	}
 	wg_crypto_wipe(q, sizeof(*q));
+}
+
+bool wg_quick_has_hooks(const struct wg_quick *q)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < WG_HOOK_COUNT; i++)
+		count += q->hook_count[i];
+	return count > 0;
 }
 
 static int look_up(const struct wg_quick_host *host, int flags, struct udp_endpoint *out)

@@ -52,6 +52,9 @@ int wg_quick_parse(const char *text, size_t size, struct wg_quick *out, struct c
 /* Wipes the keys. All zero is nothing to free. */
 void wg_quick_free(struct wg_quick *quick);
 
+/* Whether it names commands. */
+bool wg_quick_has_hooks(const struct wg_quick *quick);
+
 /* Fill in the endpoints of peers that are written as addresses. Returns: how many are names */
 unsigned wg_quick_resolve(struct wg_quick *quick);
 

@@ -124,7 +124,7 @@ int wg_endpoint_split(const char *text, size_t size, const char **host, size_t *
 		return -EINVAL;
 	if (bracket && (n < 3 || text[n - 1] != ']'))
 		return -EINVAL;
-	if (n == 0 || (!bracket && memchr(text, ':', n)))
+	if (n == 0 || number == 0 || (!bracket && memchr(text, ':', n)))
 		return -EINVAL;
 	*host = text + bracket;
 	*host_size = n - 2 * bracket;

@@ -54,6 +54,36 @@ Test(ctl_wg_quick, a_whole_file)
 	wg_quick_free(&q);
 }
 
+/* What wg-quick and wg take, though few write so. */
+Test(ctl_wg_quick, odd_but_right)
+{
+	static const char text[] =
+		"\t[Interface]  # first\n  PRIVATEKEY\t=" KEY " \t\r\nTable = 1234\nTable = auto\n"
+		"FwMark = off\nDNS = 10.0.0.1 10.0.0.2,fd00::1\nSaveConfig = false\n"
+		"Address=10.0.0.2/24 fd00::2/64,10.0.0.3 , 10.0.0.4/32,\nAddress =\nListenPort = "
+		"0\n"
+		"#[Peer]\n[PEER]\npublickey = " KEY "  # a key\nEndpoint = [fe80::1%lo]:7\n"
+		"allowedips = 10.0.0.0/8\nALLOWEDIPS=10.0.0.0/8,fd00::/8\nPersistentKeepalive = 0\n"
+		"[Peer]\nPublicKey = " KEY "\nEndpoint = far.example.:7"; /* no line end */
+	struct conf_error err = {0};
+	char endpoint[WG_ENDPOINT_MAX];
+	struct wg_quick q;
+
+	cr_assert_eq(wg_quick_parse(text, strlen(text), &q, &err), 0, "%u:%u: %s", err.line,
+		     err.column, err.text);
+	cr_expect_eq(q.address_count, 4);
+	cr_expect_eq(q.addresses[0].len, 24);
+	cr_expect_eq(q.addresses[1].addr.version, 6);
+	cr_expect_eq(q.addresses[2].len, 32);
+	cr_expect_eq(q.changes.port, 0);
+	cr_assert_eq(q.changes.peer_count, 2);
+	cr_expect_eq(q.peers[0].allowed_count, 3);
+	cr_expect_str_eq(q.hosts[1].name, "far.example.");
+	cr_expect_eq(wg_quick_resolve(&q), 1, "the second is a name");
+	cr_expect_str_eq(wg_endpoint_format(&q.peers[0].endpoint, endpoint), "[fe80::1%lo]:7");
+	wg_quick_free(&q);
+}
+
 Test(ctl_wg_quick, what_is_wrong_has_a_place)
 {
 	static const struct {
@@ -76,6 +106,8 @@ Test(ctl_wg_quick, what_is_wrong_has_a_place)
 		 "expected ADDRESS/LENGTH, not '10.0.0.0/33'"},
 		{HEAD "[Peer]\nPublicKey = " KEY "\nEndpoint = example.org\n", 5, 12,
 		 "expected HOST:PORT or [ADDRESS]:PORT, not 'example.org'"},
+		{HEAD "[Peer]\nPublicKey = " KEY "\nEndpoint = 192.0.2.1:0\n", 5, 12,
+		 "expected HOST:PORT or [ADDRESS]:PORT, not '192.0.2.1:0'"},
 		{HEAD "[Peer]\nPublicKey = " KEY "\nPersistentKeepalive = x\n", 5, 23,
 		 "number of seconds is not a number"},
 	};

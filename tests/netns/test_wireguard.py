@@ -13,7 +13,7 @@ import pytest
 
 import harness
 import wireguard
-from wireguard import SLUICE_WG, Key, Tunnel, ping, wg
+from wireguard import SLUICE_WG, Key, Tunnel, new_name, ping, wg
 
 GO = shutil.which("wireguard-go") or "wireguard-go"
 INNER4, INNER6 = ("10.200.0.1", "10.200.0.2"), ("fd00:200::1", "fd00:200::2")
@@ -228,11 +228,62 @@ def test_life(net):
             time.sleep(0.02)
 
 
-def test_wrong_arguments():
-    for words in ([], ["-x"], ["a", "b"], ["0123456789abcdef"]):
-        done = subprocess.run([SLUICE_WG, *words], capture_output=True, text=True, check=False,
-                              timeout=harness.START_S)
-        assert done.returncode != 0 and "usage" in done.stderr
+def test_what_is_wrong_is_said(net):
+    """What, where, and what to do about it."""
+    ns = net.namespace("a")
+    unprivileged = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+    for before, words, env, said in (
+            ([], [], {}, "no interface is named\nusage: "),
+            ([], ["-x"], {}, "unknown option '-x'\nusage: "),
+            ([], ["a", "b"], {}, "one interface only, what is 'b'\nusage: "),
+            ([], ["0123456789abcdef"], {}, "longer than an interface's name can be: "),
+            ([], ["-f", "lo"], {}, "lo: cannot open the TUN device: .*an interface of that name"),
+            ([], ["-f", "a/b"], {}, "a/b: cannot open .*no interface can have that name"),
+            ([], ["w"], {"WG_QUEUES": "0"}, "WG_QUEUES: not a number from 1 to 64: '0'"),
+            ([], ["w"], {"WG_TUN_FD": "x"}, "WG_TUN_FD: not a number from 0 to .*: 'x'"),
+            ([], ["w"], {"WG_TUN_FD": "0"}, "WG_TUN_FD: 0 is no TUN device"),
+            ([], ["-f", new_name()], {"WG_UAPI_FD": "77"}, "WG_UAPI_FD: .*"),
+            (unprivileged, ["w"], {}, "w: .*run as root, or with CAP_NET_ADMIN")):
+        done = ns.run([*before, SLUICE_WG, *words], check=False, stdin=subprocess.DEVNULL,
+                      env={**os.environ, **env})
+        assert done.returncode == 1 and re.search(said, done.stderr), done.stderr
+    assert ns.run([SLUICE_WG, "--help"]).stdout.startswith("usage: sluice-wg ")
+    assert re.fullmatch(r"sluice-wg \d+\.\d+\.\d+\n", ns.run([SLUICE_WG, "--version"]).stdout)
+
+
+def test_wg_quick(net, ends):
+    """Up, with a route for all; saved; down; and up as it was saved."""
+    with open(shutil.which("wg-quick"), encoding="utf-8") as f:  # without the kernel's own
+        script = f.read().replace('cmd ip link add "$INTERFACE" type wireguard', "false")
+    with open(net.path("wg-quick"), "w", encoding="utf-8") as f:
+        f.write(script.replace("/sys/module/wireguard", "/nonexistent"))
+    b, key, name, more = Tunnel(ends[1], INNER4[1] + "/24"), Key(), new_name(), Key()
+    b.set("listen-port", 5001, "peer", key.public, "allowed-ips", f"{INNER4[0]}/32,{INNER6[0]}/128")
+    ends[1].address("lo", "198.51.100.1/32")
+    conf, path = net.path(f"{name}.conf"), f"{wireguard.RUN_DIR}/{name}.sock"
+    with open(conf, "w", encoding="ascii") as f:
+        f.write(f"[interface]\r\nprivatekey = {key.private} # mine\r\nFwMark = off\n"
+                f"Address = {INNER4[0]}/24 {INNER6[0]}/64\nPostUp = ip link set %i alias ours\n"
+                f"[Peer]\nPublicKey={b.key.public}  \nAllowedIPs = ::/0\nAllowedIPs=0.0.0.0/0\n"
+                f"Endpoint = {at(OUTER[4][1], 5001)}\nPersistentKeepalive = off\n")
+
+    def quick(word):
+        return ends[0].run(["bash", net.path("wg-quick"), word, conf], stdin=subprocess.DEVNULL,
+                           env={**os.environ, "WG_QUICK_USERSPACE_IMPLEMENTATION": SLUICE_WG})
+
+    net.defer(lambda: os.path.exists(path) and os.unlink(path))
+    for psk in (None, more.private):
+        quick("up")
+        assert ping(ends[0], "198.51.100.1", 2) == 2
+        assert "ours" in ends[0].run(f"ip link show {name}").stdout
+        line = f"{b.key.public}\t{psk or '(none)'}\t{at(OUTER[4][1], 5001)}\t"
+        assert f"{name}\t{line}" in wg("show", "all", "dump")
+        wg("set", name, "peer", b.key.public, "preshared-key", "/dev/stdin", text=more.private)
+        b.set("peer", key.public, "preshared-key", "/dev/stdin", text=more.private)
+        quick("save")
+        quick("down")
+        assert harness.wait_for(lambda: not os.path.exists(path))
+        assert ends[0].run(f"ip link show {name}", check=False).returncode != 0
 
 
 def test_the_interface_moves_and_its_mtu_follows(net, ends):
