@@ -13,6 +13,7 @@
 #define SLUICE_VERSION "0.1.0"
 #define SLUICE_CONF_PATH "/etc/sluice/sluice.conf"
 #define SLUICE_RUN_DIR "/run/sluice" /* the socket is SLUICE_RUN_DIR/NAME.sock */
+#define SLUICE_STATE_DIR "/var/lib/sluice"
 
 enum exit_status {
 	STATUS_OK = 0,

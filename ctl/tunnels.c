@@ -8,15 +8,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "ctl/commands.h"
 #include "ctl/wireguard/names.h"
 #include "ctl/wireguard/server.h"
 #include "ctl/wireguard/sources.h"
+#include "ctl/wireguard/stamp.h"
 #include "ctl/wireguard/sync.h"
 
 enum {
 	NAMES_MS = 5000, /* that a start waits for them */
+	STAMP_LOOK_MS = 1000,
 };
 
 struct tunnel {
@@ -33,8 +37,53 @@ struct tunnels {
 	struct wg_sources *sources;
 	const char *ifname;
 	struct wg_names *names;
+	struct wg_stamp stamp; /* the last of all tunnels */
+	uint64_t stamp_looked_ms;
+	bool stamp_problem_said;
 	struct tunnel tunnel[CONF_EGRESSES_MAX];
 };
+
+/* ---- Stamps ---- */
+
+static void say_stamp(const struct tunnels *all, int rc)
+{
+	fprintf(stderr,
+		"sluice: %s: %s: should the clock have gone back at a start, peers will not answer "
+		"until it is where it was\n",
+		all->stamp.path[0] ? all->stamp.path : "STATE_DIRECTORY", strerror(-rc));
+}
+
+static void open_stamp(struct tunnels *all)
+{
+	const char *folder = getenv("STATE_DIRECTORY"); /* systemd's */
+	struct timespec now;
+	int rc;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	rc = wg_stamp_open(&all->stamp, folder && folder[0] ? folder : SLUICE_STATE_DIR,
+			   all->ifname, (uint64_t)now.tv_sec * WG_NS);
+	if (rc < 0)
+		say_stamp(all, rc);
+}
+
+static void keep_stamp(struct tunnels *all, uint64_t gap_ns)
+{
+	uint64_t sent_ns = 0;
+	int rc;
+
+	for (unsigned i = 0; i < all->count; i++) {
+		struct wg_tunnel *tunnel = all->tunnel[i].tunnel;
+		uint64_t floor_ns = tunnel ? wg_device_wall_floor(wg_tunnel_device(tunnel)) : 0;
+
+		sent_ns = floor_ns > sent_ns ? floor_ns : sent_ns;
+	}
+	rc = wg_stamp_keep(&all->stamp, sent_ns, gap_ns);
+	if (rc < 0 && !all->stamp_problem_said)
+		say_stamp(all, rc);
+	all->stamp_problem_said |= rc < 0;
+}
+
+/* ---- The control sockets' ---- */
 
 /* What is said of an endpoint here counts, until the file is read again. */
 static int target_set(void *context, const struct wg_changes *changes)
@@ -71,7 +120,7 @@ static void say_error(char error[TUNNELS_ERROR_MAX], const struct conf_egress *e
  * The mark is Sluice's, so that what the tunnel sends is not captured. What the file says of ports
  * was said when the sockets were opened.
  */
-static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
+static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues, uint64_t floor_ns,
 		    char error[TUNNELS_ERROR_MAX])
 {
 	struct wg_quick *q = t->egress->quick;
@@ -82,6 +131,7 @@ static int open_one(struct tunnel *t, const struct conf *conf, unsigned queues,
 		.mark = conf->interface.mark,
 		.mtu = t->egress->mtu,
 		.aead = WG_AEAD_FASTEST,
+		.wall_floor_ns = floor_ns,
 	};
 	int rc = wg_tunnel_open(&options, &t->tunnel);
 
@@ -118,7 +168,9 @@ int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 			continue;
 		all->tunnel[i].egress = &conf->egresses[i];
 		all->tunnel[i].names = all->names;
-		rc = open_one(&all->tunnel[i], conf, queues, error);
+		if (!all->stamp.path[0])
+			open_stamp(all);
+		rc = open_one(&all->tunnel[i], conf, queues, all->stamp.given_ns, error);
 	}
 	if (rc < 0) {
 		tunnels_destroy(all);
@@ -181,6 +233,7 @@ void tunnels_destroy(struct tunnels *all)
 	if (!all)
 		return;
 	wg_names_destroy(all->names);
+	keep_stamp(all, 0);
 	for (unsigned i = 0; i < all->count; i++) {
 		server_close(all->tunnel[i].server);
 		wg_tunnel_close(all->tunnel[i].tunnel);
@@ -305,6 +358,10 @@ void tunnels_process(struct tunnels *all, uint64_t now_ms)
 	for (unsigned i = 0; i < all->count; i++)
 		if (all->tunnel[i].server)
 			server_process(all->tunnel[i].server, now_ms);
+	if (all->sources && now_ms - all->stamp_looked_ms >= STAMP_LOOK_MS) {
+		all->stamp_looked_ms = now_ms;
+		keep_stamp(all, WG_STAMP_GAP);
+	}
 	if (!all->sources || !wg_sources_due(all->sources, now_ms))
 		return;
 	for (unsigned i = 0; i < all->count; i++)

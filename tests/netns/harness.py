@@ -327,7 +327,8 @@ class Sluice:
             command = [*self.within, self.program, "-S", self.socket, "run", *self.args]
             self.process = self.ns.popen(command,
                                          stdin=subprocess.DEVNULL, stdout=log,
-                                         stderr=subprocess.STDOUT, cwd=self.folder)
+                                         stderr=subprocess.STDOUT, cwd=self.folder,
+                                         env={**os.environ, "STATE_DIRECTORY": self.folder})
         deadline = time.monotonic() + START_S
         while wait and self.ctl("status", check=False).returncode != 0:
             if not self.alive():
