@@ -545,17 +545,8 @@ close_signals:
 
 /* ---- The command ---- */
 
-struct run_arguments {
-	const char *config;
-	const char *lists[LIST_FILES_MAX];
-	unsigned list_count;
-	const char *direct;
-	const char *tunnel;
-	bool include;
-	bool exclude;
-};
-
-static int take_arguments(int argc, char **argv, struct run_arguments *a)
+static int take_arguments(int argc, char **argv, const char *lists[LIST_FILES_MAX],
+			  struct daemon_origin *a)
 {
 	static const struct option long_options[] = {
 		{"config", required_argument, NULL, 'c'},
@@ -566,8 +557,10 @@ static int take_arguments(int argc, char **argv, struct run_arguments *a)
 		{"exclude", no_argument, NULL, 'e'},
 		{NULL, 0, NULL, 0},
 	};
+	bool exclude = false;
 	int c;
 
+	a->lists = lists;
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, ":c:", long_options, NULL)) != -1) {
@@ -578,7 +571,7 @@ static int take_arguments(int argc, char **argv, struct run_arguments *a)
 		case 'l':
 			if (a->list_count == LIST_FILES_MAX)
 				return usage_fail("run", "more than %d lists", LIST_FILES_MAX);
-			a->lists[a->list_count++] = optarg;
+			lists[a->list_count++] = optarg;
 			break;
 		case 'd':
 			a->direct = optarg;
@@ -590,7 +583,7 @@ static int take_arguments(int argc, char **argv, struct run_arguments *a)
 			a->include = true;
 			break;
 		case 'e':
-			a->exclude = true;
+			exclude = true;
 			break;
 		default:
 			return usage_bad_option("run", c, argv, long_options);
@@ -598,9 +591,9 @@ static int take_arguments(int argc, char **argv, struct run_arguments *a)
 	}
 	if (optind < argc)
 		return usage_fail("run", "what is '%s'?", argv[optind]);
-	if (a->include && a->exclude)
+	if (a->include && exclude)
 		return usage_fail("run", "--include and --exclude exclude each other");
-	if (a->config && (a->list_count || a->direct || a->tunnel || a->include || a->exclude))
+	if (a->config && (a->list_count || a->direct || a->tunnel || a->include || exclude))
 		return usage_fail("run", "either -c FILE, or --list, --direct and --tunnel");
 	if (!a->config && (a->list_count || a->direct || a->tunnel) &&
 	    !(a->list_count && a->direct && a->tunnel))
@@ -609,43 +602,20 @@ static int take_arguments(int argc, char **argv, struct run_arguments *a)
 	return 0;
 }
 
-static int load_configuration(const struct run_arguments *a, struct conf *conf)
-{
-	char text[LOAD_ERROR_TEXT_MAX];
-	struct load_error err;
-	struct conf_error wrong;
-	int rc;
-
-	if (a->list_count) {
-		rc = conf_from_options(a->lists, a->list_count, a->direct, a->tunnel, a->include,
-				       conf, &wrong);
-		if (rc < 0) {
-			say("%s", wrong.text);
-			return rc;
-		}
-		rc = load_tunnels(conf, &err);
-		if (rc < 0) {
-			conf_free(conf);
-			say("%s", load_error_format(&err, text));
-		}
-		return rc;
-	}
-	rc = load_conf(a->config ? a->config : SLUICE_CONF_PATH, conf, &err);
-	if (rc < 0)
-		say("%s", load_error_format(&err, text));
-	return rc;
-}
-
 int cmd_run(const struct options *options, int argc, char **argv)
 {
-	struct run_arguments arguments = {0};
+	const char *lists[LIST_FILES_MAX];
+	char text[LOAD_ERROR_TEXT_MAX];
 	struct daemon d = {0};
-	int status = take_arguments(argc, argv, &arguments);
+	struct load_error err;
+	int status = take_arguments(argc, argv, lists, &d.origin);
 
 	if (status != 0)
 		return status;
-	if (load_configuration(&arguments, &d.conf) < 0)
+	if (daemon_load_conf(&d.origin, &d.conf, &err) < 0) {
+		say("%s", load_error_format(&err, text));
 		return STATUS_USAGE;
+	}
 	status = run(&d, options);
 	conf_free(&d.conf);
 	return status;

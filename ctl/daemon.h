@@ -13,8 +13,19 @@
 #include "dataplane/dataplane.h"
 #include "lpm/list_edit.h"
 
+/* Where the configuration comes from: the words of `run`. */
+struct daemon_origin {
+	const char *config;       /* a file; NULL, and no lists: the default one */
+	const char *const *lists; /* in place of a file, as all that follows */
+	unsigned list_count;
+	const char *direct;
+	const char *tunnel;
+	bool include;
+};
+
 /* Owned by the control thread. */
 struct daemon {
+	struct daemon_origin origin;
 	struct conf conf;
 	struct dataplane *dataplane;
 	struct capture *capture;
@@ -66,9 +77,17 @@ struct edit_report {
 };
 
 /*
- * Read lists again, build a table aside and publish it. With a configuration file and no names
- * the file is read again too; its [Interface] and [Egress] sections must be as they were. So are
- * the files of tunnels, whose peers may be others.
+ * Read the configuration, and the files of its tunnels.
+ *
+ * out:    freed by conf_free
+ * Errors: as load_conf, conf_from_options
+ */
+int daemon_load_conf(const struct daemon_origin *origin, struct conf *out, struct load_error *err);
+
+/*
+ * Read lists again, build a table aside and publish it. With no names the configuration is read
+ * again too; its [Interface] and [Egress] sections must be as they were. So are the files of
+ * tunnels, whose peers may be others.
  *
  * names:  of the lists to read; count 0: all, and the configuration
  * Errors: -ENOENT (no list of that name), -EINVAL and others with *err filled; nothing has then

@@ -235,10 +235,10 @@ static int load(struct work *w, const struct conf *conf, struct list *const *kee
 }
 
 /* The whole configuration, as `reload` without names reads it. */
-static int load_all(struct work *w, const char *path, struct load_error *err)
+static int load_all(struct work *w, const struct daemon_origin *origin, struct load_error *err)
 {
 	struct conf conf;
-	int rc = load_conf(path, &conf, err);
+	int rc = daemon_load_conf(origin, &conf, err);
 
 	if (rc != 0)
 		return rc;
@@ -306,7 +306,7 @@ out:
 
 static int load_wish(struct work *w, const struct wish *wish, struct load_error *err)
 {
-	const struct daemon *d = w->daemon;
+	const struct daemon_origin file = {.config = wish->config};
 	int rc = 0;
 
 	if (wish->lists != NULL)
@@ -315,11 +315,7 @@ static int load_wish(struct work *w, const struct wish *wish, struct load_error 
 		rc = check_file(wish->config, err);
 	if (rc != 0)
 		return rc;
-	if (wish->config != NULL)
-		return load_all(w, wish->config, err);
-	if (d->conf.path != NULL)
-		return load_all(w, d->conf.path, err);
-	return load(w, &d->conf, NULL, 0, err);
+	return load_all(w, wish->config != NULL ? &file : &w->daemon->origin, err);
 }
 
 /* ---- Flows ---- */

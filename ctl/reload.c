@@ -12,6 +12,27 @@
 #include <string.h>
 
 #include "ctl/builder.h"
+#include "ctl/commands.h"
+
+int daemon_load_conf(const struct daemon_origin *origin, struct conf *out, struct load_error *err)
+{
+	struct conf_error wrong;
+	int rc;
+
+	if (origin->list_count == 0)
+		return load_conf(origin->config ? origin->config : SLUICE_CONF_PATH, out, err);
+	rc = conf_from_options(origin->lists, origin->list_count, origin->direct, origin->tunnel,
+			       origin->include, out, &wrong);
+	if (rc < 0) {
+		*err = (struct load_error){.reason = rc == -ENOMEM ? "memory" : "config_syntax"};
+		snprintf(err->text, sizeof(err->text), "%s", wrong.text);
+		return rc;
+	}
+	rc = load_tunnels(out, err);
+	if (rc < 0)
+		conf_free(out);
+	return rc;
+}
 
 static int refuse(struct load_error *err, const struct conf *conf, unsigned line, const char *what)
 {
@@ -223,7 +244,7 @@ static void build(void *context)
 int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 		  struct reload_report *report, struct load_error *err)
 {
-	bool reread = count == 0 && d->conf.path;
+	bool reread = count == 0;
 	struct list **keep = NULL;
 	struct load_result loaded = {0};
 	struct conf next = {0};
@@ -236,7 +257,7 @@ int daemon_reload(struct daemon *d, const char *const *names, unsigned count,
 			return refuse_name(err, names[i]);
 	}
 	if (reread)
-		rc = load_conf(d->conf.path, &next, err);
+		rc = daemon_load_conf(&d->origin, &next, err);
 	if (rc == 0 && reread)
 		rc = daemon_check_fixed(&d->conf, &next, err);
 	if (rc < 0)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 
 import pytest
 
@@ -225,7 +226,10 @@ def test_a_gateway_splits_what_its_peers_send(net):
 
 
 def test_a_file_of_wg_quick_is_the_tunnel(net):
-    """sluice run --tunnel wg.conf, without a configuration."""
+    """sluice run --tunnel wg.conf, without a configuration.
+
+    An earlier life had a clock that was two hours ahead, and the peer remembers.
+    """
     host, far = net.namespace("host"), net.namespace("far")
     net.veth(host, "eth0", far, "eth0")
     host.address("eth0", "203.0.113.2/24")
@@ -234,9 +238,29 @@ def test_a_file_of_wg_quick_is_the_tunnel(net):
     end, key = Tunnel(far, "10.200.0.2/24"), Key()
     end.set("listen-port", 5001, "peer", key.public, "allowed-ips", "10.200.0.1/32")
     files = {"near.txt": "203.0.113.0/24\n",
-             "wg.conf": WG_CONF.format(key=key.private, peer=end.key.public, mark="/dev/null")}
+             "wg.conf": WG_CONF.format(key=key.private, peer=end.key.public, mark="/dev/null"),
+             "sluice0.stamp": f"{int(time.time()) + 7200}\n"}
     sluice = harness.Sluice(host, args="--list near.txt --direct eth0 --tunnel wg.conf",
                             files=files, mounts="mount -t tmpfs none /run")
     assert ping(host, "198.51.100.2", 2) == 2
     counts = {e["name"]: e for e in sluice.json("egress")["egresses"]}
     assert counts["tunnel"]["type"] == "wireguard" and counts["tunnel"]["packets_in"] >= 2
+    assert "egress tunnel: the commands in wg.conf are not run" in sluice.log()
+    another = Key()  # takes the peer's place: a reload reads this file, too
+    sluice.write("wg.conf", files["wg.conf"].replace(end.key.public, another.public))
+    sluice.reload()
+    wg("set", end.name, "private-key", "/dev/stdin", text=another.private)
+    assert ping(host, "198.51.100.2", 2) == 2
+    sluice.write("wg.conf", "[Interface]\n")
+    with pytest.raises(RuntimeError, match="wg.conf: no PrivateKey"):
+        sluice.reload()
+    with pytest.raises(RuntimeError, match="wg.conf: no PrivateKey"):
+        sluice.ctl("diff")
+    assert ping(host, "198.51.100.2") == 1
+    assert sluice.stop() == 0
+    sluice.write("wg.conf", files["wg.conf"].replace(end.key.public, another.public))
+    sluice.start()
+    assert ping(host, "198.51.100.2", 2) == 2
+    assert sluice.stop() == 0
+    with open(sluice.file("sluice0.stamp"), encoding="ascii") as f:
+        assert int(f.read()) > time.time() + 7200
