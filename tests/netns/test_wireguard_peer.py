@@ -3,6 +3,7 @@
     a: wireguard_peer.Peer -- eth0 -- b: sluice-wg
 """
 
+import base64
 import os
 import select
 import socket
@@ -14,8 +15,9 @@ import pytest
 import harness
 from clients import checksum
 from wireguard import Key, Tunnel
-from wireguard_peer import (COOKIE_REPLY, COOKIE_REPLY_SIZE, INITIATION_SIZE,
-                            REJECT_AFTER_MESSAGES, RESPONSE, TAI_1970, ZERO, Peer, flip)
+from wireguard_peer import (COOKIE_REPLY, COOKIE_REPLY_SIZE, INITIATION, INITIATION_SIZE,
+                            REJECT_AFTER_MESSAGES, RESPONSE, RESPONSE_SIZE, TAI_1970, ZERO, Peer,
+                            flip, mac)
 
 OUTER = ("192.0.2.1", "192.0.2.2")
 INNER = {4: ("10.200.0.1", "10.200.0.2"), 6: ("fd00:200::1", "fd00:200::2")}
@@ -24,6 +26,7 @@ PORT = 7000
 SOL_UDP, UDP_SEGMENT = 17, 103
 GAP_S = 0.03  # two initiations of a peer within 20 ms are too many
 FLOOD = 192  # messages: more than may wait for a device that is not under load
+BURST = 5  # handshakes of an address, then 20 a second
 
 pytestmark = pytest.mark.skipif(not harness.have_tun(), reason="may not make TUN devices")
 
@@ -249,22 +252,23 @@ def test_data(ends):
 
 
 def flood(peer, old, *last):
-    """Send an initiation so often that b is under load, then the last. Returns their answers."""
+    """Send an initiation so often that b is under load, then the last, until the very last is
+    answered. Returns their answers; None: there is none."""
     block = old * (FLOOD // 4)
     segments = [(SOL_UDP, UDP_SEGMENT, struct.pack("H", INITIATION_SIZE))]
     for data in (*[block] * 4, b"".join(last)):
         peer.socket.sendmsg([data], segments)
     answers, count = {}, 0
-    while len(answers) < len(last):
+    while last[-1][4:8] not in answers:
         kind, datagram = peer.receive()
-        index = datagram[4:8] if kind == COOKIE_REPLY else datagram[8:12]
+        index = datagram[8:12] if kind == RESPONSE else datagram[4:8]
         if index == old[4:8]:
             assert kind == COOKIE_REPLY
             count += 1
         else:
             answers[index] = datagram
     assert count <= FLOOD
-    return [answers[message[4:8]] for message in last]
+    return [answers.get(message[4:8]) for message in last]
 
 
 def ask_for_cookie(peer, old):
@@ -298,3 +302,81 @@ def test_under_load(ends):
     answer, = flood(peer, old, message)
     assert peer.open_cookie(answer, message) != cookie
     here.close()
+
+
+def test_cookies_buy_a_few_handshakes(ends):
+    """C3: beyond, who has one meets silence. Many peers at one address, each with one initiation"""
+    peer, tunnel = connect(ends)
+    others = [peer.stranger(Key()) for _ in range(4 * BURST)]
+    tunnel.set(*(word for o in others for word in ("peer", base64.b64encode(o.public).decode())))
+    old = peer.initiation()
+    peer.send(old)
+    peer.begin(peer.receive()[1])
+    message, answer = ask_for_cookie(peer, old)
+    cookie = peer.open_cookie(answer, message)
+    answered = others
+    for _ in range(30):  # see ask_for_cookie
+        if len(answered) < len(others):
+            break
+        time.sleep(GAP_S)
+        messages = [o.initiation(cookie=cookie) for o in others]
+        answered = [a for a in flood(peer, old, *messages, peer.initiation())[:-1] if a]
+        assert {len(a) for a in answered} == {RESPONSE_SIZE}
+    assert BURST <= len(answered) < len(others)
+
+
+def another_key(peer, tunnel, s):
+    """Let b begin anew, with another key. Returns its initiation"""
+    key = Key()
+    tunnel.set("private-key", "/dev/stdin", text=key.private)
+    peer.remote = base64.b64decode(key.public)
+    s.sendto(b"it waits", (INNER[4][0], PORT))
+    kind = None
+    while kind != INITIATION:
+        kind, message = peer.receive()
+    return message
+
+
+def test_it_takes_a_cookie(ends):
+    """C5: one that is for its last message, once; it is for the next, which has time."""
+    peer, tunnel = connect(ends, known=True)
+    cookie, wrong = os.urandom(16), os.urandom(16)
+    with inside(tunnel) as s:
+        s.sendto(b"it waits", (INNER[4][0], PORT))
+        message = peer.receive()[1]
+        assert message[-16:] == bytes(16)
+        peer.send(
+            peer.cookie_reply(flip(message, -32), wrong),  # for another mac1
+            peer.cookie_reply(flip(message, 4), wrong),  # for another index
+            flip(peer.cookie_reply(message, wrong), -1),  # not authentic
+            peer.cookie_reply(message, wrong)[:-1],
+            peer.cookie_reply(message, cookie),
+            peer.cookie_reply(message, wrong))  # one too many
+        time.sleep(GAP_S)
+        assert not list(left(peer))
+        message = another_key(peer, tunnel, s)
+        assert message[-16:] == mac(cookie, message[:-16])
+        response, session = peer.response(peer.read_initiation(message)[0])
+        peer.send(response)
+        for _ in range(2):
+            assert packet(peer, session).endswith(b"it waits")
+    talk(peer, tunnel, session)
+
+
+def test_a_response_under_load(ends):
+    """C6: it is answered by a cookie, too, with which it is taken."""
+    peer, tunnel = connect(ends, known=True)
+    kind = None
+    with inside(tunnel) as s:
+        for _ in range(30):  # see ask_for_cookie
+            begun, _ = peer.read_initiation(another_key(peer, tunnel, s))
+            response, session = peer.response(begun)
+            answer, = flood(peer, peer.stranger(Key()).initiation(), response)
+            kind, = struct.unpack("<I", answer[:4])
+            if kind == COOKIE_REPLY:
+                break
+        assert kind == COOKIE_REPLY
+        cookie = peer.open_cookie(answer, response)
+        peer.send(peer.macs(response[:-32], cookie))
+        assert packet(peer, session).endswith(b"it waits")
+    talk(peer, tunnel, session)

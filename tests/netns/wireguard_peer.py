@@ -67,6 +67,11 @@ def hchacha20(key, nonce):
     return struct.pack("<8I", *words[:4], *words[12:])
 
 
+def xaead(key, nonce):
+    """The same of XChaCha20-Poly1305."""
+    return ChaCha20Poly1305(hchacha20(key, nonce[:16])), bytes(4) + nonce[16:]
+
+
 def public_of(private):
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes(
         Encoding.Raw, PublicFormat.Raw)
@@ -253,9 +258,15 @@ class Peer:
         keys = reversed(kdf(n.chain, b"", 2))
         return self.macs(message + nothing), Session(keys, struct.unpack("<I", index)[0], theirs)
 
-    def open_cookie(self, reply, initiation):
-        """The cookie in the answer to an initiation of ours."""
-        assert len(reply) == COOKIE_REPLY_SIZE and reply[4:8] == initiation[4:8]
-        nonce, sealed = reply[8:32], reply[32:]
-        key = hchacha20(hash_of(b"cookie--", self.remote), nonce[:16])
-        return ChaCha20Poly1305(key).decrypt(bytes(4) + nonce[16:], sealed, initiation[-32:-16])
+    def open_cookie(self, reply, message):
+        """The cookie in the answer to an initiation or response of ours."""
+        assert len(reply) == COOKIE_REPLY_SIZE and reply[4:8] == message[4:8]
+        cipher, nonce = xaead(hash_of(b"cookie--", self.remote), reply[8:32])
+        return cipher.decrypt(nonce, reply[32:], message[-32:-16])
+
+    def cookie_reply(self, message, cookie):
+        """Answer an initiation or response of the other side by a cookie."""
+        random = os.urandom(24)
+        cipher, nonce = xaead(hash_of(b"cookie--", self.public), random)
+        return (struct.pack("<I", COOKIE_REPLY) + message[4:8] + random
+                + cipher.encrypt(nonce, cookie, message[-32:-16]))
