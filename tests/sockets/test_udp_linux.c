@@ -8,13 +8,18 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 TestSuite(sockets_udp, .timeout = 60);
@@ -192,6 +197,65 @@ Test(sockets_udp, one_port_serves_both_families)
 		close(fd);
 	}
 	end(&p);
+}
+
+/* As if the kernel had been built without it. */
+static void forbid_family(unsigned family)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, family, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+	cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0, "%s",
+		     strerror(errno));
+}
+
+/* It has a port all the same, and another when it is told so. */
+static void use_one_family(unsigned missing, const char *there, const char *not_there)
+{
+	struct udp_message m = {.data = (uint8_t[]){4}, .len = 1, .segment = 1};
+	char from[INET6_ADDRSTRLEN];
+	struct play p;
+	uint16_t port;
+	uint8_t byte;
+	int fd;
+
+	begin(&p, 2);
+	udp_close(p.udp);
+	forbid_family(missing);
+	p.udp = open_udp(2, 0);
+	p.queue = udp_queue_at(p.udp, 0);
+	fd = other(there, &port);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_neq(udp_port(p.udp), 0);
+		send_from(fd, there, udp_port(p.udp), "\4\0\0\0\0\0\0\0data", 12);
+		cr_assert_eq(receive(&p, p.queue, MESSAGES), 1);
+		m.endpoint = p.in[0].endpoint;
+		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 0);
+		cr_assert_eq(take(fd, &byte, 1, from), 1);
+		m.endpoint = endpoint(not_there, port);
+		cr_assert_eq(udp_send_burst(p.queue, &m, 1), 1);
+		cr_assert_eq(udp_set_port(p.udp, 0), 0);
+	}
+	close(fd);
+	end(&p);
+}
+
+Test(sockets_udp, a_host_without_ipv6)
+{
+	use_one_family(AF_INET6, "127.0.0.1", "::1");
+}
+
+Test(sockets_udp, a_host_without_ipv4)
+{
+	use_one_family(AF_INET, "::1", "127.0.0.1");
 }
 
 Test(sockets_udp, a_port_has_one_owner)

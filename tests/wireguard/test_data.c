@@ -136,6 +136,31 @@ static bool never(void *context, const struct udp_endpoint *endpoint, uint32_t m
 	return false;
 }
 
+static void set_allowed(struct pair *p, uint8_t key, unsigned set, const char *text, bool remove);
+
+/* All peers that are somewhere, whatever the family of those before. */
+Test(wireguard_data, wg_d4_sources_of_all_peers_are_reviewed)
+{
+	struct udp_endpoint e = {.addr = {0xfd}, .source = {0xfd}, .port = 7, .version = 6};
+	struct pair *p = pair_create();
+	unsigned asked = 0;
+	const struct wg_ways ways = {.stands = never, .context = &asked};
+	struct wg_roster *roster;
+
+	for (uint8_t key = 2; key < 6; key++)
+		set_allowed(p, key, 0, NULL, false);
+	roster = p->ends[0].device->roster;
+	cr_assert_eq(roster->count, 5);
+	for (unsigned i = 1; i < roster->count; i++) {
+		e.version = i % 2 ? 6 : 4;
+		e.link = 1U << i;
+		wg_peer_set_endpoint(&roster->members[i]->peer, &e);
+	}
+	wg_device_review_sources(p->ends[0].device, &ways);
+	cr_assert_eq(asked, 2 + 4 + 8 + 16);
+	pair_destroy(p);
+}
+
 /* Only who was heard by some interface, and answered from an address of ours, is looked at. */
 Test(wireguard_data, wg_d4_sources_are_reviewed)
 {

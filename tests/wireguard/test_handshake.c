@@ -119,6 +119,8 @@ Test(wireguard_handshake, wg_h4_stamps)
 
 	pair_receive(p, 1, &d);
 	cr_assert_eq(responses(p), 1);
+	cr_assert_eq(d.tos, 0x88);
+	cr_assert_eq(forge_take(p, 1).tos, 0x88, "as important as WireGuard's messages are");
 	/* Long after, when its session is forgotten. */
 	for (unsigned i = 0; i < 3; i++) {
 		pair_lose(p, 0);
@@ -330,7 +332,7 @@ Test(wireguard_handshake, wg_h10_preshared_keys)
 Test(wireguard_handshake, wg_h11_indices)
 {
 	struct pair *p = pair_create();
-	uint32_t seen[20];
+	uint32_t seen[20], differ = 0;
 
 	for (unsigned i = 0; i < COUNT(seen); i++) {
 		begin_again(p);
@@ -339,7 +341,9 @@ Test(wireguard_handshake, wg_h11_indices)
 		seen[i] = slots_of(p, 0).current;
 		for (unsigned j = 0; j < i; j++)
 			cr_assert_neq(seen[j], seen[i], "handshakes %u and %u", j, i);
+		differ |= seen[i] ^ seen[0];
 	}
+	cr_assert_geq(__builtin_popcount(differ), 24, "it is random: %08x", differ);
 	for (unsigned i = 0; i + 2 < COUNT(seen); i++)
 		cr_assert_null(wg_device_keypair(p->ends[0].device, seen[i]), "handshake %u", i);
 	cr_assert(wg_device_keypair(p->ends[0].device, seen[COUNT(seen) - 1]));

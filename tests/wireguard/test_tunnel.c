@@ -2,7 +2,7 @@
  * Packets from one dataplane's TUN to another's, through a tunnel between them; those of what the
  * protocol asks for by name, see test_handshake.c.
  *
- * wg_d3   what is not authentic changes nothing at all
+ * wg_d3   what is not authentic, or not new, changes nothing at all
  * wg_d5   what is inside is a packet of version 4 or 6, as long as it says, padded
  * wg_d6   it comes from an address of that peer's; if not, only the packet is refused
  * wg_d8   who sends to nobody, or to who is nowhere, is told
@@ -243,11 +243,11 @@ static struct wg_peer *peer_of(const struct tunnels *t, unsigned end)
 	return allowed->peers[1];
 }
 
-enum { TRUE, FORGED };
+enum { TRUE, FORGED, AGAIN };
 
 /* End 0's own words to end 1, whatever they are, but sent by a stranger. */
 static void say(struct tunnels *t, struct udp *stranger, const void *inner, uint32_t size,
-		unsigned forged)
+		unsigned how)
 {
 	struct wg_keypair *keypair = wg_peer_sending(peer_of(t, 0), t->now_ms * 1000000);
 	uint8_t data[2048];
@@ -258,14 +258,15 @@ static void say(struct tunnels *t, struct udp *stranger, const void *inner, uint
 	struct wg_aead *aead;
 	uint64_t counter;
 
-	cr_assert(keypair && wg_keypair_take(keypair, 1, &counter) == 1);
+	cr_assert(keypair && (how == AGAIN || wg_keypair_take(keypair, 1, &counter) == 1));
+	counter = keypair->next - 1;
 	cr_assert_eq(wg_aead_create(WG_AEAD_LIBCRYPTO, &aead), 0);
 	wg_data_header(data, keypair->remote_index, counter);
 	memcpy(data + WG_DATA_HEADER, inner, size);
 	wg_aead_seal(aead, keypair->send_key, counter, data + WG_DATA_HEADER, size,
 		     data + WG_DATA_HEADER);
 	wg_aead_destroy(aead);
-	data[m.len - 1] ^= (uint8_t)forged;
+	data[m.len - 1] ^= how == FORGED;
 	m.endpoint.port = udp_port(wg_tunnel_udp(t->ends[1].tunnel));
 	cr_assert_eq(udp_send_burst(udp_queue_at(stranger, 0), &m, 1), 0);
 	tunnels_turn(t);
@@ -301,8 +302,8 @@ static bool is_same(const void *a, const void *b, size_t size)
 Test(wireguard_tunnel, wg_d3_what_is_not_authentic_changes_nothing)
 {
 	struct packets_spec spec = tunnels_spec(4, PROTO_UDP, 0);
+	struct udp *stranger = open_stranger(), *another = open_stranger();
 	struct wg_device_counters counters, counters_after;
-	struct udp *stranger = open_stranger();
 	struct wg_keypair keypair;
 	struct wg_peer *peer, before;
 	struct tunnels t;
@@ -328,6 +329,11 @@ Test(wireguard_tunnel, wg_d3_what_is_not_authentic_changes_nothing)
 	cr_assert(tunnels_take(&t, 1));
 	cr_assert_eq(port_of_peer(&t, 1), udp_port(stranger));
 	cr_assert_not(is_same(peer->current, &keypair, sizeof(keypair)));
+	before = *peer;
+	say(&t, another, t.in.data, t.in.len, AGAIN);
+	cr_assert_eq(tunnels_drops(&t, 1, REASON_REPLAYED), 1);
+	cr_assert(is_same(peer, &before, sizeof(before)), "the peer has changed");
+	udp_close(another);
 	udp_close(stranger);
 	tunnels_close(&t);
 }
