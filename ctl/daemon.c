@@ -457,6 +457,10 @@ static void warn(const struct daemon *d)
 			say("egress %s: the commands in %s are not run, without Hooks = yes",
 			    e->name, e->config);
 	}
+	if (d->conf.interface.capture == CONF_CAPTURE_HOST && !d->conf.interface.address_count)
+		say("%s has no address: programs would send by it from others, to which no answer "
+		    "comes by the tunnel; an Address is wanted",
+		    d->ifname);
 	if (d->conf.interface.capture == CONF_CAPTURE_NONE)
 		say("Capture = none: packets come in only by routes of your own into %s",
 		    d->ifname);

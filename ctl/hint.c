@@ -17,8 +17,8 @@ const char *hint_tun(int rc, const char *name)
 	case -ENXIO:
 		return " (/dev/net/tun is missing: `modprobe tun`, or give it to the container)";
 	case -EINVAL:
-		return if_nametoindex(name) ? " (an interface of that name is there, and is no TUN "
-					      "device of several queues)"
+		return if_nametoindex(name) ? " (an interface of that name is there: no TUN "
+					      "device, or one of a single queue)"
 					    : " (no interface can have that name)";
 	default:
 		return "";

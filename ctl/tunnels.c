@@ -151,7 +151,8 @@ int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 		   struct tunnels **out, char error[TUNNELS_ERROR_MAX])
 {
 	struct tunnels *all = calloc(1, sizeof(*all));
-	unsigned missing;
+	struct wg_quick_host missing;
+	unsigned count;
 	int rc;
 
 	snprintf(error, TUNNELS_ERROR_MAX, "out of memory");
@@ -176,9 +177,10 @@ int tunnels_create(const struct conf *conf, unsigned queues, const char *ifname,
 		tunnels_destroy(all);
 		return rc;
 	}
-	missing = wg_names_wait(all->names, NAMES_MS);
-	if (missing)
-		fprintf(stderr, "sluice: endpoints of %u peers are not found yet\n", missing);
+	count = wg_names_wait(all->names, NAMES_MS, &missing);
+	if (count)
+		fprintf(stderr, "sluice: endpoint %s, port %u, is not found yet; missing are %u\n",
+			missing.name, missing.port, count);
 	*out = all;
 	return 0;
 }

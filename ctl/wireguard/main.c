@@ -145,6 +145,10 @@ static int open_tun(struct program *p)
 		return rc;
 	options.queues = options.fd >= 0 ? 1 : (unsigned)queues;
 	rc = tun_open(&options, &p->tun);
+	if (rc == -EINVAL && options.queues > 1) {
+		options.queues = 1; /* somebody has made it so, as for others */
+		rc = tun_open(&options, &p->tun);
+	}
 	if (rc < 0 && options.fd >= 0)
 		say(p, LOG_ERROR, "WG_TUN_FD: %d is no TUN device with virtio-net headers: %s",
 		    options.fd, strerror(-rc));

@@ -290,24 +290,31 @@ void wg_names_forget(struct wg_names *n, const struct wg_device *device, const u
 	pthread_mutex_unlock(&n->lock);
 }
 
-unsigned wg_names_wait(struct wg_names *n, unsigned ms)
+unsigned wg_names_wait(struct wg_names *n, unsigned ms, struct wg_quick_host *missing)
 {
 	uint64_t until_ns = now_ns() + ms * (WG_NS / 1000);
-	unsigned missing;
+	const struct name *first;
+	unsigned count;
 
 	pthread_mutex_lock(&n->lock);
 	for (;;) {
 		bool asked = true;
 
-		missing = 0;
-		for (size_t i = 0; i < n->count; i++) {
-			asked &= n->names[i].asked;
-			missing += !n->names[i].found;
+		first = NULL;
+		count = 0;
+		for (size_t i = n->count; i > 0; i--) {
+			const struct name *name = &n->names[i - 1];
+
+			asked &= name->asked;
+			count += !name->found;
+			first = name->found ? first : name;
 		}
 		if (asked || now_ns() >= until_ns)
 			break;
 		wait_until(n, until_ns);
 	}
+	if (first && missing)
+		*missing = first->host;
 	pthread_mutex_unlock(&n->lock);
-	return missing;
+	return count;
 }

@@ -56,8 +56,9 @@ void wg_names_forget(struct wg_names *names, const struct wg_device *device,
 /*
  * Wait until every name has been looked up once, but not for longer than that.
  *
- * Returns: how many have not been found by now
+ * missing: the first that has not been found by now, if there is one; or NULL
+ * Returns: how many there are
  */
-unsigned wg_names_wait(struct wg_names *names, unsigned ms);
+unsigned wg_names_wait(struct wg_names *names, unsigned ms, struct wg_quick_host *missing);
 
 #endif

@@ -147,9 +147,9 @@ Test(ctl_wg_names, names_are_looked_up_and_addresses_are_not)
 	struct play p;
 
 	begin(&p);
-	cr_assert_eq(wg_names_wait(p.names, 0), 0, "there are none");
+	cr_assert_eq(wg_names_wait(p.names, 0, NULL), 0, "there are none");
 	set(&p, HEAD PEER1 "Endpoint = here.example:7\n" PEER2 "Endpoint = 192.0.2.77:7\n");
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0);
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0);
 	cr_assert_eq(where(&p, 0), 1);
 	cr_assert_eq(where(&p, 1), 77);
 	/* Nobody is silent: many looks later it has been asked once. */
@@ -157,7 +157,7 @@ Test(ctl_wg_names, names_are_looked_up_and_addresses_are_not)
 	cr_assert_eq(asked(&p), 1);
 	/* The same again is nothing new; another name is. */
 	set(&p, HEAD PEER1 "Endpoint = here.example:7\n");
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0);
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0);
 	cr_assert_eq(asked(&p), 1);
 	answer(&p, 2);
 	set(&p, HEAD PEER1 "Endpoint = there.example:7\n");
@@ -172,7 +172,7 @@ Test(ctl_wg_names, a_silent_peer_is_sought_again)
 
 	begin(&p);
 	set(&p, HEAD PEER1 "Endpoint = here.example:7\n");
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0);
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0);
 	fall_silent(&p);
 	answer(&p, 3);
 	wait_for(&p, 0, 3);
@@ -183,17 +183,19 @@ Test(ctl_wg_names, a_silent_peer_is_sought_again)
 
 Test(ctl_wg_names, what_is_not_found_is_sought_further)
 {
+	struct wg_quick_host missing = {0};
 	struct play p;
 
 	begin(&p);
 	answer(&p, 0);
 	set(&p, HEAD PEER1 "Endpoint = here.example:7\n");
-	cr_assert_eq(wg_names_wait(p.names, 50000), 1);
+	cr_assert_eq(wg_names_wait(p.names, 50000, &missing), 1);
+	cr_assert_str_eq(missing.name, "here.example");
 	cr_assert_eq(where(&p, 0), 0);
 	cr_assert(wg_device_is_silent(p.device, p.quick.peers[0].public_key), "it is nowhere");
 	answer(&p, 5);
 	wait_for(&p, 0, 5);
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0);
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0);
 	end(&p);
 }
 
@@ -204,7 +206,7 @@ Test(ctl_wg_names, who_is_told_where_a_peer_is_asks_no_more)
 
 	begin(&p);
 	set(&p, HEAD PEER1 "Endpoint = here.example:7\n");
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0);
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0);
 	wg_names_forget(p.names, p.device, p.quick.peers[0].public_key);
 	before = asked(&p);
 	fall_silent(&p);
@@ -227,9 +229,9 @@ Test(ctl_wg_names, an_answer_may_come_too_late)
 	while (!p.waiting)
 		pthread_cond_wait(&p.changed, &p.lock);
 	pthread_mutex_unlock(&p.lock);
-	cr_assert_eq(wg_names_wait(p.names, 1), 1);
+	cr_assert_eq(wg_names_wait(p.names, 1, NULL), 1);
 	wg_names_forget(p.names, p.device, NULL);
-	cr_assert_eq(wg_names_wait(p.names, 50000), 0, "there are none any more");
+	cr_assert_eq(wg_names_wait(p.names, 50000, NULL), 0, "there are none any more");
 	end(&p);
 	answer(&p, 9);
 	pthread_mutex_lock(&p.lock);

@@ -208,6 +208,8 @@ def test_life(net):
     for end in ("socket", "interface"):
         name = wireguard.new_name()
         path = f"{wireguard.RUN_DIR}/{name}.sock"
+        if end == "interface":  # made for a program of one queue, which others are
+            ns.run(f"ip tuntap add {name} mode tun")
         ns.run([SLUICE_WG, name])
         try:
             assert wg("show", name).startswith("interface")  # at once
