@@ -324,12 +324,7 @@ void wg_device_review_sources(struct wg_device *d, const struct wg_ways *ways)
 
 uint64_t wg_device_wall_floor(struct wg_device *d)
 {
-	uint64_t floor_ns;
-
-	pthread_mutex_lock(&d->lock);
-	floor_ns = d->wall_floor_ns;
-	pthread_mutex_unlock(&d->lock);
-	return floor_ns;
+	return __atomic_load_n(&d->wall_floor_ns, __ATOMIC_RELAXED);
 }
 
 bool wg_device_is_silent(struct wg_device *d, const uint8_t public_key[WG_KEY])

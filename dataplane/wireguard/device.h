@@ -138,7 +138,10 @@ int wg_device_fd(const struct wg_device *device);
 int wg_device_start(struct wg_device *device);
 void wg_device_stop(struct wg_device *device); /* may be called when not started */
 
-/* The last TAI64N stamp that was sent, as wall clock: wall_floor_ns of the next life. */
+/*
+ * The last TAI64N stamp that was sent, as wall clock: wall_floor_ns of the next life. Takes no
+ * lock.
+ */
 uint64_t wg_device_wall_floor(struct wg_device *device);
 
 /*

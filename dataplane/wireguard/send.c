@@ -25,7 +25,7 @@ static uint64_t next_stamp(struct wg_device *device, struct wg_member *member)
 	wall_ns -= wall_ns % WG_NS % STAMP_STEP;
 	member->stamped_ns = wall_ns;
 	if (wall_ns > device->wall_floor_ns)
-		device->wall_floor_ns = wall_ns;
+		__atomic_store_n(&device->wall_floor_ns, wall_ns, __ATOMIC_RELAXED);
 	return wall_ns;
 }
 

@@ -117,7 +117,7 @@ struct wg_device {
 	uint64_t due_ns;            /* no timer before */
 	bool loaded;                /* was under load, last */
 	uint64_t loaded_ns;         /* then */
-	uint64_t wall_floor_ns;
+	uint64_t wall_floor_ns;     /* read without it, relaxed */
 	uint16_t port;
 	uint32_t mark;
 	struct wg_device_counters counters;
