@@ -2,6 +2,7 @@
 #include "ctl/tunnels.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ struct tunnels {
 	struct wg_stamp stamp; /* the last of all tunnels */
 	uint64_t stamp_looked_ms;
 	bool stamp_problem_said;
+	bool lag_said;
 	struct tunnel tunnel[CONF_EGRESSES_MAX];
 };
 
@@ -53,22 +55,27 @@ static void say_stamp(const struct tunnels *all, int rc)
 		all->stamp.path[0] ? all->stamp.path : "STATE_DIRECTORY", strerror(-rc));
 }
 
+static uint64_t wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * WG_NS + (uint64_t)now.tv_nsec;
+}
+
 static void open_stamp(struct tunnels *all)
 {
 	const char *folder = getenv("STATE_DIRECTORY"); /* systemd's */
-	struct timespec now;
-	int rc;
+	int rc = wg_stamp_open(&all->stamp, folder && folder[0] ? folder : SLUICE_STATE_DIR,
+			       all->ifname, wall_ns());
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	rc = wg_stamp_open(&all->stamp, folder && folder[0] ? folder : SLUICE_STATE_DIR,
-			   all->ifname, (uint64_t)now.tv_sec * WG_NS);
 	if (rc < 0)
 		say_stamp(all, rc);
 }
 
 static void keep_stamp(struct tunnels *all, uint64_t gap_ns)
 {
-	uint64_t sent_ns = 0;
+	uint64_t sent_ns = 0, lag_s;
 	int rc;
 
 	for (unsigned i = 0; i < all->count; i++) {
@@ -77,6 +84,13 @@ static void keep_stamp(struct tunnels *all, uint64_t gap_ns)
 
 		sent_ns = floor_ns > sent_ns ? floor_ns : sent_ns;
 	}
+	lag_s = wg_stamp_lag_s(sent_ns, wall_ns());
+	if (lag_s && !all->lag_said)
+		fprintf(stderr,
+			"sluice: the clock is %" PRIu64
+			" s behind the last handshake: those to come count on from there\n",
+			lag_s);
+	all->lag_said = lag_s > 0;
 	rc = wg_stamp_keep(&all->stamp, sent_ns, gap_ns);
 	if (rc < 0 && !all->stamp_problem_said)
 		say_stamp(all, rc);

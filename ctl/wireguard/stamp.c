@@ -15,6 +15,8 @@ enum {
 	LINE_MAX_BYTES = 24,
 };
 
+#define LAG_MIN (5 * WG_NS)
+
 static int read_seconds(const char *path, uint64_t *out)
 {
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -54,6 +56,11 @@ int wg_stamp_open(struct wg_stamp *s, const char *folder, const char *name, uint
 	if (wall_ns < s->kept_ns)
 		s->given_ns += WG_STAMP_GAP;
 	return 0;
+}
+
+uint64_t wg_stamp_lag_s(uint64_t sent_ns, uint64_t wall_ns)
+{
+	return sent_ns > wall_ns + LAG_MIN ? (sent_ns - wall_ns) / WG_NS : 0;
 }
 
 static int write_line(const char *path, uint64_t seconds)

@@ -44,4 +44,7 @@ int wg_stamp_open(struct wg_stamp *stamp, const char *folder, const char *name, 
  */
 int wg_stamp_keep(struct wg_stamp *stamp, uint64_t sent_ns, uint64_t gap_ns);
 
+/* By how many seconds the clock is behind what was sent; 0: by none, or not worth a word. */
+uint64_t wg_stamp_lag_s(uint64_t sent_ns, uint64_t wall_ns);
+
 #endif

@@ -103,6 +103,13 @@ Test(ctl_wg_stamp, each_life_is_ahead_of_the_last)
 	clean(&f);
 }
 
+Test(ctl_wg_stamp, a_clock_that_is_behind)
+{
+	cr_assert_eq(wg_stamp_lag_s(0, NOW), 0);
+	cr_assert_eq(wg_stamp_lag_s(NOW + 5 * S, NOW), 0);
+	cr_assert_eq(wg_stamp_lag_s(NOW + 6 * S, NOW), 6);
+}
+
 Test(ctl_wg_stamp, what_is_no_stamp_counts_as_none)
 {
 	static const char *const texts[] = {"",

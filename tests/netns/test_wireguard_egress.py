@@ -1,6 +1,7 @@
 """An egress of type wireguard: the tunnel inside the daemon."""
 
 import os
+import re
 import socket
 import time
 
@@ -246,6 +247,7 @@ def test_a_file_of_wg_quick_is_the_tunnel(net):
     counts = {e["name"]: e for e in sluice.json("egress")["egresses"]}
     assert counts["tunnel"]["type"] == "wireguard" and counts["tunnel"]["packets_in"] >= 2
     assert "egress tunnel: the commands in wg.conf are not run" in sluice.log()
+    assert harness.wait_for(lambda: re.search("the clock is 73.. s behind", sluice.log()))
     another = Key()  # takes the peer's place: a reload reads this file, too
     sluice.write("wg.conf", files["wg.conf"].replace(end.key.public, another.public))
     sluice.reload()
