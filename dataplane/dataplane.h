@@ -166,7 +166,7 @@ struct worker_counters {
 	uint64_t lost;                  /* by interfaces' receive buffers */
 	uint64_t handed_over;           /* to other workers, on the wire */
 	uint64_t taken_over;            /* from them */
-	uint64_t helped;                /* other workers' datagrams that were opened for them */
+	uint64_t helped;                /* others' datagrams that were opened or sealed for them */
 	uint64_t stage_ns[STAGE_COUNT]; /* with packets in hand: an estimate from some turns */
 	uint64_t drops[REASON_COUNT];   /* on the wire */
 	struct egress_counters egress[EGRESSES_MAX];

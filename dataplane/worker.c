@@ -485,8 +485,10 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 
 	stage_begin(w);
 	n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
-	if (n == 0)
-		return 0; /* what a look costs is no stage */
+	if (n == 0) {
+		emit_flush(w); /* what others have sealed meanwhile */
+		return 0;      /* what a look costs is no stage */
+	}
 	stage_end(w, STAGE_RECEIVE);
 	parse_burst(w, links, n);
 	stage_end(w, STAGE_PARSE);

@@ -257,6 +257,13 @@ unsigned pipe_mem_take_burst(struct pipe_mem *pipe, struct buf *bufs, unsigned n
 	return got;
 }
 
+unsigned pipe_mem_count_racy(const struct pipe_mem *pipe)
+{
+	unsigned long head = atomic_load_explicit(&pipe->head, memory_order_relaxed);
+
+	return (unsigned)(atomic_load_explicit(&pipe->tail, memory_order_relaxed) - head);
+}
+
 uint64_t pipe_mem_lost(struct pipe_mem *pipe)
 {
 	return atomic_exchange_explicit(&pipe->lost, 0, memory_order_relaxed);

@@ -61,6 +61,9 @@ size_t pipe_mem_take(struct pipe_mem *pipe, void *out, size_t capacity, struct o
  */
 unsigned pipe_mem_take_burst(struct pipe_mem *pipe, struct buf *bufs, unsigned n, size_t bytes_max);
 
+/* How many packets wait; a guess while others put or take. Thread: any */
+unsigned pipe_mem_count_racy(const struct pipe_mem *pipe);
+
 /* Packets refused with -ENOBUFS since the last call. Thread: the one that takes. */
 uint64_t pipe_mem_lost(struct pipe_mem *pipe);
 

@@ -310,6 +310,15 @@ bool udp_mem_take(struct udp *udp, struct udp_message *m)
 	return taken;
 }
 
+unsigned udp_mem_count_racy(const struct udp *udp)
+{
+	unsigned sum = 0;
+
+	for (unsigned i = 0; i < udp->queue_count; i++)
+		sum += pipe_mem_count_racy(udp->queues[i].in);
+	return sum;
+}
+
 void udp_mem_misdirect(struct udp *udp, unsigned queue)
 {
 	udp->all_to = queue;

@@ -29,6 +29,9 @@ int udp_mem_inject(struct udp *udp, const struct udp_message *message);
  */
 bool udp_mem_take(struct udp *udp, struct udp_message *message);
 
+/* How many messages wait in the queues; a guess while others put or take. */
+unsigned udp_mem_count_racy(const struct udp *udp);
+
 /* All that is injected or sent to these sockets goes to that queue, whatever udp_select() says. */
 void udp_mem_misdirect(struct udp *udp, unsigned queue);
 

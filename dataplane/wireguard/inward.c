@@ -202,7 +202,7 @@ static bool open_message(struct worker *w, struct wg_port *port, struct wg_arriv
 	struct udp_message *m = &a->messages[a->at];
 	struct batch batch = {.message = m};
 
-	if (a->offered && wg_spread_settle(w, port, &a->jobs[a->at]))
+	if (a->offered && wg_spread_settle(w, port, &port->opening, &a->jobs[a->at]))
 		batch.job = &a->jobs[a->at];
 	while (a->at_bytes < m->len && !wg_merge_is_full(&port->merge)) {
 		uint8_t *data = m->data + a->at_bytes;
@@ -232,7 +232,7 @@ static bool open_message(struct worker *w, struct wg_port *port, struct wg_arriv
 static bool open_arrival(struct worker *w, struct wg_port *port, struct wg_arrival *a)
 {
 	if (a->offered && a->at == 0 && a->at_bytes == 0)
-		wg_spread_begin(port);
+		wg_spread_begin(&port->opening);
 	for (; a->at < a->count; a->at++, a->at_bytes = 0)
 		if (!open_message(w, port, a))
 			return false;

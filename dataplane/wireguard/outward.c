@@ -95,10 +95,10 @@ static void ask_path(const struct worker *w, struct wg_port *port, struct wg_pee
 				  now_ns);
 }
 
-static void send_messages(struct worker *w, struct wg_port *port)
+static void send_departure(struct worker *w, struct wg_port *port, struct wg_departure *d)
 {
-	struct udp_message *m = port->messages;
-	unsigned n = port->message_count;
+	struct udp_message *m = d->messages;
+	unsigned n = d->count;
 	uint8_t sources[UDP_BURST_MAX][sizeof(m->endpoint.source)];
 
 	for (unsigned i = 0; i < n; i++)
@@ -106,43 +106,95 @@ static void send_messages(struct worker *w, struct wg_port *port)
 	worker_drop(w, REASON_EGRESS_BUSY, udp_send_burst(port->queue, m, n));
 	for (unsigned i = 0; i < n; i++) {
 		if (m[i].source_gone)
-			wg_peer_forget_source(port->peers[i], sources[i]);
+			wg_peer_forget_source(d->peers[i], sources[i]);
 		if (m[i].too_long)
-			ask_path(w, port, port->peers[i], &m[i].endpoint);
+			ask_path(w, port, d->peers[i], &m[i].endpoint);
 	}
-	port->message_count = 0;
-	port->used = 0;
+	d->count = 0;
+	d->used = 0;
+}
+
+/* What was left to others goes. What none of them has sealed is sealed here. */
+static void send_left(struct worker *w, struct wg_port *port)
+{
+	struct wg_departure *d = port->left;
+	unsigned n = 0;
+
+	wg_spread_begin(&port->sealing);
+	for (unsigned i = 0; i < d->count; i++) {
+		struct wg_job *job = &d->jobs[i];
+		bool sealed = wg_spread_settle(w, port, &port->sealing, job) && job->sealed;
+		struct wg_keypair *keypair = wg_job_keypair(w, port, job);
+
+		if (!keypair) { /* its session has ended meanwhile */
+			worker_drop(w, REASON_NO_SESSION, udp_segments(&d->messages[i]));
+			continue;
+		}
+		if (!sealed)
+			wg_job_seal(port, job, keypair);
+		d->messages[n] = d->messages[i];
+		d->peers[n++] = keypair->peer;
+	}
+	d->count = n;
+	port->left = NULL;
+	send_departure(w, port, d);
+}
+
+/* What has been laid out goes, or is left to others for now; what was left to them goes first. */
+static void depart(struct worker *w, struct wg_port *port)
+{
+	struct wg_departure *d = port->filling;
+
+	if (d->offered && d->count)
+		wg_spread_offer_seal(w, port, &d->jobs[d->count - 1]);
+	if (port->left)
+		send_left(w, port);
+	if (d->count == 0)
+		return;
+	if (!d->offered) {
+		send_departure(w, port, d);
+		return;
+	}
+	port->left = d;
+	port->filling = &port->departures[d == &port->departures[0]];
+	port->filling->offered = true;
 }
 
 /* Room for a datagram, in the last message if that may have it, else in a new one. */
 static uint8_t *reserve(struct worker *w, struct wg_port *port, const struct leg *leg, uint8_t tos,
 			uint32_t size)
 {
-	struct udp_message *m =
-		port->message_count ? &port->messages[port->message_count - 1] : NULL;
+	struct wg_departure *d = port->filling;
+	struct udp_message *m = d->count ? &d->messages[d->count - 1] : NULL;
 	uint8_t *room;
 
-	if (m && !port->closed && port->peers[port->message_count - 1] == leg->peer &&
-	    m->tos == tos && size <= m->segment && m->len + size <= UDP_MESSAGE_MAX &&
-	    port->segments < UDP_SEGMENTS_MAX && port->used + size <= WG_ARENA) {
+	if (m && !d->closed && d->jobs[d->count - 1].keypair == leg->keypair->id && m->tos == tos &&
+	    size <= m->segment && m->len + size <= UDP_MESSAGE_MAX &&
+	    d->segments < UDP_SEGMENTS_MAX && d->used + size <= WG_ARENA) {
 		room = m->data + m->len;
 		m->len += size;
-		port->segments++;
-		port->closed = size < m->segment;
-		port->used += size;
+		d->segments++;
+		d->closed = size < m->segment;
+		d->used += size;
 		return room;
 	}
-	if (port->message_count == UDP_BURST_MAX || port->used + size > WG_ARENA)
-		send_messages(w, port);
-	m = &port->messages[port->message_count];
-	port->peers[port->message_count++] = leg->peer;
-	m->data = room = port->arena + port->used;
+	if (d->count == UDP_BURST_MAX || d->used + size > WG_ARENA)
+		depart(w, port);
+	else if (d->offered && d->count)
+		wg_spread_offer_seal(w, port, &d->jobs[d->count - 1]);
+	d = port->filling;
+	m = &d->messages[d->count];
+	d->jobs[d->count].index = leg->keypair->local_index;
+	d->jobs[d->count].keypair = leg->keypair->id;
+	d->jobs[d->count].message = m;
+	d->peers[d->count++] = leg->peer;
+	m->data = room = d->arena + d->used;
 	m->len = m->segment = size;
 	m->endpoint = leg->endpoint;
 	m->tos = tos;
-	port->segments = 1;
-	port->closed = false;
-	port->used += size;
+	d->segments = 1;
+	d->closed = false;
+	d->used += size;
 	return room;
 }
 
@@ -181,8 +233,10 @@ static void seal_packet(struct worker *w, struct wg_port *port, struct leg *leg,
 		wg_data_header(out, leg->keypair->remote_index, leg->counter);
 		wg_split_write(&split, i, plain);
 		memset(plain + size, 0, full - size);
-		wg_aead_seal(port->aead, leg->keypair->send_key, leg->counter++, plain, full,
-			     plain);
+		if (!port->filling->offered)
+			wg_aead_seal(port->aead, leg->keypair->send_key, leg->counter, plain, full,
+				     plain);
+		leg->counter++;
 		leg->bytes += full + WG_DATA_OVERHEAD;
 	}
 	worker_count(&w->counters.egress[port->egress].packets_out, split.count);
@@ -266,19 +320,22 @@ static void flush_peer(struct worker *w, struct wg_port *port, unsigned from)
 
 void wg_outward_flush(struct worker *w, struct wg_port *port)
 {
-	if (port->outgoing_count == 0)
+	if (port->outgoing_count == 0) {
+		if (port->left)
+			send_left(w, port);
 		return;
+	}
 	/* Older packets first. */
 	if (wg_stage_count(port->stage)) {
 		port->retried_ms = 0;
 		wg_outward_retry(w, port);
 	}
+	port->filling->offered = wg_spread_offers_seal(w, port);
 	for (unsigned i = 0; i < port->outgoing_count; i++)
 		if (port->outgoing[i].peer)
 			flush_peer(w, port, i);
 	port->outgoing_count = 0;
-	if (port->message_count)
-		send_messages(w, port);
+	depart(w, port);
 }
 
 /* ---- Packets that wait ---- */
@@ -309,6 +366,7 @@ void wg_outward_retry(struct worker *w, struct wg_port *port)
 		return;
 	port->retried_ms = w->now_ms;
 	allowed = wg_device_allowed(port->device);
+	port->filling->offered = false;
 	/* From the end: whoever is gone has the last one's number. */
 	for (unsigned i = wg_stage_count(port->stage); i > 0; i--) {
 		const struct wg_stage_peer *whose = wg_stage_at(port->stage, i - 1);
@@ -321,6 +379,6 @@ void wg_outward_retry(struct worker *w, struct wg_port *port)
 		else if (find_way(w, port, peer, &leg))
 			release(w, port, i - 1, &leg);
 	}
-	if (port->message_count)
-		send_messages(w, port);
+	if (port->filling->count)
+		depart(w, port);
 }

@@ -19,7 +19,7 @@ int wg_port_create(const struct wg_port_options *o, struct wg_port **out)
 	p->worker = o->worker;
 	p->workers = o->workers;
 	p->egress = o->egress;
-	p->arena = malloc(WG_ARENA);
+	p->arena = malloc((size_t)WG_DEPARTURES * WG_ARENA);
 	p->slots = aligned_alloc(64, (size_t)WG_ARRIVALS * UDP_BURST_MAX * WG_SLOT);
 	p->flat_data = malloc((size_t)BURST_MAX * BUF_SIZE);
 	p->retry.data = malloc(BUF_SIZE);
@@ -34,6 +34,9 @@ int wg_port_create(const struct wg_port_options *o, struct wg_port **out)
 	for (unsigned i = 0; i < WG_ARRIVALS * UDP_BURST_MAX; i++)
 		p->arrivals[i / UDP_BURST_MAX].messages[i % UDP_BURST_MAX].data =
 			p->slots + (size_t)i * WG_SLOT;
+	for (unsigned i = 0; i < WG_DEPARTURES; i++)
+		p->departures[i].arena = p->arena + (size_t)i * WG_ARENA;
+	p->filling = &p->departures[0];
 	wg_merge_init(&p->merge, o->udp);
 	*out = p;
 	return 0;

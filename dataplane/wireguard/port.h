@@ -14,6 +14,7 @@
 
 enum {
 	WG_ARRIVALS = 2, /* bursts that are under way at a time */
+	WG_DEPARTURES = 2,
 
 	WG_ARENA = 512 * 1024, /* what one call sends, at most */
 	/* Not a power of two: small messages would all meet in the same lines of the caches. */
@@ -37,6 +38,19 @@ struct wg_arrival {
 	bool handed_over;  /* by another worker */
 };
 
+/* What is sent together. */
+struct wg_departure {
+	struct udp_message messages[UDP_BURST_MAX]; /* data is in the arena */
+	struct wg_job jobs[UDP_BURST_MAX];          /* whose session they are of, too */
+	struct wg_peer *peers[UDP_BURST_MAX];       /* whose they are; for this turn */
+	unsigned count;
+	unsigned segments; /* of the last message */
+	bool closed;       /* it takes no more */
+	bool offered;      /* to other workers, by its jobs: it is not sealed yet */
+	uint8_t *arena;    /* WG_ARENA bytes */
+	uint32_t used;     /* of it */
+};
+
 struct wg_port {
 	struct wg_tunnel *tunnel;
 	struct wg_device *device;
@@ -49,13 +63,11 @@ struct wg_port {
 	/* Out. */
 	struct wg_outgoing outgoing[BURST_MAX];
 	unsigned outgoing_count;
-	struct udp_message messages[UDP_BURST_MAX]; /* sealed; data is in the arena */
-	struct wg_peer *peers[UDP_BURST_MAX];       /* whose they are */
-	unsigned message_count;
-	unsigned segments; /* of the last message */
-	bool closed;       /* it takes no more */
-	uint8_t *arena;    /* WG_ARENA bytes */
-	uint32_t used;     /* of it */
+	struct wg_departure departures[WG_DEPARTURES]; /* one only beside one that is offered */
+	struct wg_departure *filling;
+	struct wg_departure *left; /* to others, to be sent next time; NULL: none is */
+	struct wg_spread sealing;
+	uint8_t *arena; /* of all departures */
 	struct wg_stage *stage;
 	uint64_t retried_ms;
 	struct buf retry; /* a packet out of the stage */
@@ -67,7 +79,7 @@ struct wg_port {
 	unsigned due_at;            /* in hand */
 	struct wg_arrival *pending; /* and next time; NULL: none is */
 	struct wg_arrival taken;    /* over from another worker */
-	struct wg_spread spread;
+	struct wg_spread opening;
 	uint8_t *slots; /* of all arrivals */
 	struct wg_merge merge;
 	struct buf flat[BURST_MAX]; /* what is merged, in one piece, for a gateway */

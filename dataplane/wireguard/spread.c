@@ -6,8 +6,12 @@
 #include "dataplane/wireguard/port.h"
 
 enum {
+	WG_JOBS = (WG_ARRIVALS + WG_DEPARTURES) * UDP_BURST_MAX, /* of a worker */
+
 	FULL_BYTES = BURST_BYTES_MAX / 2, /* a burst from which on it fills the worker ... */
 	FULL_MESSAGES = UDP_BURST_MAX / 2,
+	FULL_PACKETS = BURST_MAX / 2, /* ... if they are no small ones */
+	FULL_PACKETS_BYTES = FULL_PACKETS * 1024,
 	FULL_IN_A_ROW = 2, /* ... and how many, that it is worth the while */
 	FAILED_MAX = 4,    /* offers that nobody takes anything of, then none for some bursts: */
 	REST_MIN = 16,
@@ -16,10 +20,10 @@ enum {
 
 struct ring *wg_spread_ring(unsigned workers)
 {
-	uint32_t size = WG_ARRIVALS * UDP_BURST_MAX;
+	uint32_t size = WG_JOBS;
 	struct ring *ring;
 
-	while (size < workers * WG_ARRIVALS * UDP_BURST_MAX)
+	while (size < workers * WG_JOBS)
 		size *= 2;
 	ring = aligned_alloc(RING_LINE, ring_size_bytes(size));
 	/* Who is preempted with a job in hand must not stop the others. */
@@ -39,6 +43,16 @@ static bool fills(const struct wg_arrival *a)
 	for (unsigned i = 0; i < a->count; i++)
 		bytes += a->messages[i].len;
 	return a->count > 1 && (bytes >= FULL_BYTES || a->count >= FULL_MESSAGES);
+}
+
+static bool fills_out(const struct wg_port *port)
+{
+	unsigned n = port->outgoing_count;
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += port->outgoing[i].packet->buf->len;
+	return bytes >= FULL_BYTES || (n >= FULL_PACKETS && bytes >= FULL_PACKETS_BYTES);
 }
 
 /* Wake one that sleeps. */
@@ -76,37 +90,58 @@ static bool has_help(const struct worker *w, struct wg_spread *s, bool asked)
 	return !s->rest && (wake_one(w) || asked || s->helped);
 }
 
-bool wg_spread_offer(struct worker *w, struct wg_port *port, struct wg_arrival *a)
+/* Whether to offer a burst. */
+static bool offers(const struct worker *w, struct wg_spread *s, bool full, bool asked)
 {
-	struct wg_spread *s = &port->spread;
-	struct wg_job *jobs[UDP_BURST_MAX];
+	s->full = full ? s->full + 1 : 0;
+	return s->full >= FULL_IN_A_ROW && has_help(w, s, asked);
+}
 
-	if (w->peer_count == 1 || !fills(a)) {
-		s->full = 0;
-		return false;
-	}
-	if (++s->full < FULL_IN_A_ROW || !has_help(w, s, port->pending != NULL))
-		return false;
-	for (unsigned i = 0; i < a->count; i++) {
-		struct wg_job *job = jobs[i] = &a->jobs[i];
-
-		job->home = w->index;
-		job->message = &a->messages[i];
+static void offer(const struct worker *w, struct wg_port *port, struct wg_job *const *jobs,
+		  unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		jobs[i]->home = w->index;
 		/* [wg-job-1] The message before the state; pairs with [wg-job-2]. */
-		__atomic_store_n(&job->state, WG_JOB_OFFERED, __ATOMIC_RELEASE);
+		__atomic_store_n(&jobs[i]->state, WG_JOB_OFFERED, __ATOMIC_RELEASE);
 	}
 	/* Those that find no room are offered to nobody. */
-	ring_enqueue_burst_as(wg_tunnel_jobs(port->tunnel), RING_MULTI_RTS, (void *const *)jobs,
-			      a->count);
+	ring_enqueue_burst_as(wg_tunnel_jobs(port->tunnel), RING_MULTI_RTS, (void *const *)jobs, n);
+}
+
+bool wg_spread_offer(struct worker *w, struct wg_port *port, struct wg_arrival *a)
+{
+	struct wg_job *jobs[UDP_BURST_MAX];
+
+	if (w->peer_count == 1 || !offers(w, &port->opening, fills(a), port->pending != NULL))
+		return false;
+	for (unsigned i = 0; i < a->count; i++) {
+		jobs[i] = &a->jobs[i];
+		jobs[i]->message = &a->messages[i];
+	}
+	offer(w, port, jobs, a->count);
 	return true;
 }
 
-void wg_spread_begin(struct wg_port *port)
+bool wg_spread_offers_seal(struct worker *w, struct wg_port *port)
 {
-	port->spread.helped = port->spread.alone = 0;
+	return w->peer_count > 1 && offers(w, &port->sealing, fills_out(port), port->left != NULL);
 }
 
-bool wg_spread_settle(struct worker *w, struct wg_port *port, struct wg_job *job)
+void wg_spread_offer_seal(struct worker *w, struct wg_port *port, struct wg_job *job)
+{
+	job->seals = true;
+	job->sealed = false;
+	offer(w, port, &job, 1);
+}
+
+void wg_spread_begin(struct wg_spread *s)
+{
+	s->helped = s->alone = 0;
+}
+
+bool wg_spread_settle(struct worker *w, struct wg_port *port, struct wg_spread *s,
+		      struct wg_job *job)
 {
 	uint32_t state = WG_JOB_OFFERED;
 
@@ -115,7 +150,7 @@ bool wg_spread_settle(struct worker *w, struct wg_port *port, struct wg_job *job
 	/* [wg-job-4] Pairs with [wg-job-3]: what came of it is read after the state. */
 	if (__atomic_compare_exchange_n(&job->state, &state, WG_JOB_OWN, false, __ATOMIC_ACQUIRE,
 					__ATOMIC_ACQUIRE)) {
-		port->spread.alone++;
+		s->alone++;
 		return false;
 	}
 	for (unsigned turn = 0; state != WG_JOB_DONE; turn++) {
@@ -124,8 +159,36 @@ bool wg_spread_settle(struct worker *w, struct wg_port *port, struct wg_job *job
 		/* [wg-job-4] As above. */
 		state = __atomic_load_n(&job->state, __ATOMIC_ACQUIRE);
 	}
-	port->spread.helped++;
+	s->helped++;
 	return true;
+}
+
+struct wg_keypair *wg_job_keypair(const struct worker *w, const struct wg_port *port,
+				  const struct wg_job *job)
+{
+	struct wg_keypair *keypair = wg_device_keypair(port->device, job->index);
+
+	return keypair && keypair->id == job->keypair &&
+			       wg_keypair_accepts(keypair, wg_port_now_ns(w))
+		       ? keypair
+		       : NULL;
+}
+
+void wg_job_seal(const struct wg_port *port, const struct wg_job *job,
+		 const struct wg_keypair *keypair)
+{
+	const struct udp_message *m = job->message;
+
+	for (uint32_t at = 0; at < m->len; at += m->segment) {
+		uint8_t *data = m->data + at;
+		uint32_t left = m->len - at;
+		uint32_t size = left < m->segment ? left : m->segment;
+		uint64_t counter = wg_get64(data + WG_COUNTER);
+
+		data += WG_DATA_HEADER;
+		wg_aead_seal(port->aead, keypair->send_key, counter, data, size - WG_DATA_OVERHEAD,
+			     data);
+	}
 }
 
 /* ---- The others' ---- */
@@ -163,6 +226,15 @@ static void open_all(const struct worker *w, const struct wg_port *port, struct 
 	}
 }
 
+static void seal_all(const struct worker *w, const struct wg_port *port, struct wg_job *job)
+{
+	const struct wg_keypair *keypair = wg_job_keypair(w, port, job);
+
+	if (keypair)
+		wg_job_seal(port, job, keypair);
+	job->sealed = keypair != NULL;
+}
+
 /* The oldest job in the ring; NULL: there is none. */
 static struct wg_job *take(struct ring *ring)
 {
@@ -186,7 +258,10 @@ unsigned wg_spread_help(struct worker *w, struct wg_port *port)
 		if (!__atomic_compare_exchange_n(&job->state, &state, WG_JOB_TAKEN, false,
 						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			continue;
-		open_all(w, port, job);
+		if (job->seals)
+			seal_all(w, port, job);
+		else
+			open_all(w, port, job);
 		if (job->home != w->index)
 			worker_count(&w->counters.helped, udp_segments(job->message));
 		/* [wg-job-3] What came of it before the state; pairs with [wg-job-4]. */

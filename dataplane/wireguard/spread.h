@@ -1,13 +1,19 @@
 /*
- * One busy peer, several cores: messages that a worker received are opened by others that have
- * nothing to do.
+ * One busy peer, several cores: messages that a worker received are opened, and those that it is
+ * going to send sealed, by others that have nothing to do.
  *
  * Overview: a burst that fills the worker is *offered*: its messages go as jobs into the tunnel's
  * ring, and the worker turns to the burst before. Whoever finds nothing of its own to do takes jobs
- * out, and opens the datagrams where they lie. The worker comes back for them in the order in which
- * they came, opens what nobody has taken, and waits for what somebody has; meanwhile it takes other
- * jobs. So nothing is reordered, nothing waits for a worker that does not come, and replay window
- * and sources stay the worker's own. Two bursts are under way at most.
+ * out, and opens or seals the datagrams where they lie. The worker comes back for them in the order
+ * in which they came, does what nobody has taken, and waits for what somebody has; meanwhile it
+ * takes other jobs. So nothing is reordered, nothing waits for a worker that does not come, and
+ * replay window, sources and counters stay the worker's own. Two bursts of each direction are under
+ * way at most.
+ *
+ * What is to be sealed has its header, and with it its counter, before it is offered. A job holds
+ * no keypair: who does it finds it by index and id, in its own turn. If it is gone, nothing is
+ * sealed, and what is not sealed is not sent. Done twice, the second would undo the first: that a
+ * job is done by one alone is what its state is for.
  *
  * A job changes hands by its state alone: the ring may still hold one that its worker has taken
  * back.
@@ -31,6 +37,7 @@
 
 struct worker;
 struct wg_arrival;
+struct wg_keypair;
 struct wg_port;
 
 enum {
@@ -44,15 +51,18 @@ enum wg_job_state {
 	WG_JOB_DONE,
 };
 
-/* A message to be opened. */
+/* A message to be opened or sealed. */
 struct wg_job {
 	_Alignas(64) uint32_t state; /* enum wg_job_state */
 	unsigned home;               /* the worker whose it is */
 	const struct udp_message *message;
-	/* What came of it, a bit a datagram: */
+	uint64_t keypair; /* id: that by which to seal, or by which all were tried */
+	uint32_t index;   /* of that by which to seal: the local one */
+	bool seals;       /* or opens */
+	bool sealed;      /* what came of it */
+	/* Of what was opened, a bit a datagram: */
 	uint64_t tried;
-	uint64_t authentic; /* opened */
-	uint64_t keypair;   /* the id of that by which all of them were tried */
+	uint64_t authentic;
 };
 
 /* Of one that is done: what another did with datagram i. */
@@ -86,15 +96,33 @@ struct ring *wg_spread_ring(unsigned workers);
  */
 bool wg_spread_offer(struct worker *worker, struct wg_port *port, struct wg_arrival *arrival);
 
-/* What was offered is going to be taken back. */
-void wg_spread_begin(struct wg_port *port);
+/*
+ * Whether port->outgoing fills the worker, and there is who may help: its messages are then to be
+ * offered, each when it is complete, and taken back later.
+ */
+bool wg_spread_offers_seal(struct worker *worker, struct wg_port *port);
+
+/* Offer a message to be sealed. job: message, keypair and index are set */
+void wg_spread_offer_seal(struct worker *worker, struct wg_port *port, struct wg_job *job);
+
+/* What was offered is going to be taken back. spread: of its direction, and so below */
+void wg_spread_begin(struct wg_spread *spread);
 
 /*
  * Take a message back.
  *
- * Returns: whether another has opened it; if not, it is the caller's to open
+ * Returns: whether another has done it; if not, it is the caller's to do
  */
-bool wg_spread_settle(struct worker *worker, struct wg_port *port, struct wg_job *job);
+bool wg_spread_settle(struct worker *worker, struct wg_port *port, struct wg_spread *spread,
+		      struct wg_job *job);
+
+/* What a message is to be sealed by, for this turn; NULL: its session is over. */
+struct wg_keypair *wg_job_keypair(const struct worker *worker, const struct wg_port *port,
+				  const struct wg_job *job);
+
+/* Seal a message: once. */
+void wg_job_seal(const struct wg_port *port, const struct wg_job *job,
+		 const struct wg_keypair *keypair);
 
 /* Do a job that somebody has offered. Returns: how many, 0 or 1 */
 unsigned wg_spread_help(struct worker *worker, struct wg_port *port);
