@@ -485,10 +485,8 @@ static unsigned serve_tun(struct worker *w, const struct table *table, const str
 
 	stage_begin(w);
 	n = tun_recv_burst(w->tun, w->bufs, BURST_MAX, BURST_BYTES_MAX, &error);
-	if (n == 0) {
-		emit_flush(w); /* what others have sealed meanwhile */
-		return 0;      /* what a look costs is no stage */
-	}
+	if (n == 0)
+		return 0; /* what a look costs is no stage */
 	stage_end(w, STAGE_RECEIVE);
 	parse_burst(w, links, n);
 	stage_end(w, STAGE_PARSE);
@@ -516,6 +514,9 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 		if (w->egress[i].port)
 			wg_outward_retry(w, w->egress[i].port);
 	n = serve_tun(w, table, links);
+	for (unsigned i = 0; i < w->egress_count; i++)
+		if (w->egress[i].port)
+			wg_outward_settle(w, w->egress[i].port);
 	for (unsigned i = 0; i < w->egress_count; i++) {
 		if (w->egress[i].port)
 			n += arrive_by_tunnel(w, table, links, i);

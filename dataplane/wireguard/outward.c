@@ -156,6 +156,7 @@ static void depart(struct worker *w, struct wg_port *port)
 		return;
 	}
 	port->left = d;
+	port->left_turn = w->turns;
 	port->filling = &port->departures[d == &port->departures[0]];
 	port->filling->offered = true;
 }
@@ -320,11 +321,8 @@ static void flush_peer(struct worker *w, struct wg_port *port, unsigned from)
 
 void wg_outward_flush(struct worker *w, struct wg_port *port)
 {
-	if (port->outgoing_count == 0) {
-		if (port->left)
-			send_left(w, port);
+	if (port->outgoing_count == 0)
 		return;
-	}
 	/* Older packets first. */
 	if (wg_stage_count(port->stage)) {
 		port->retried_ms = 0;
@@ -336,6 +334,12 @@ void wg_outward_flush(struct worker *w, struct wg_port *port)
 			flush_peer(w, port, i);
 	port->outgoing_count = 0;
 	depart(w, port);
+}
+
+void wg_outward_settle(struct worker *w, struct wg_port *port)
+{
+	if (port->left && port->left_turn != w->turns)
+		send_left(w, port);
 }
 
 /* ---- Packets that wait ---- */

@@ -27,8 +27,14 @@ enum reason wg_outward_packet(struct worker *worker, struct wg_port *port, struc
 unsigned wg_outward_mtu(const struct worker *worker, const struct wg_port *port,
 			const struct packet *packet);
 
-/* Seal and send all that is queued. Without a session it is kept for a while. */
+/*
+ * Seal and send all that is queued. Without a session it is kept for a while; a full burst may be
+ * left to others to be sealed (spread.h), and is sent by the next call, or wg_outward_settle.
+ */
 void wg_outward_flush(struct worker *worker, struct wg_port *port);
+
+/* Send what was left to others in an earlier turn. */
+void wg_outward_settle(struct worker *worker, struct wg_port *port);
 
 /* Look whether packets that were kept can be sent, or must be dropped. */
 void wg_outward_retry(struct worker *worker, struct wg_port *port);

@@ -66,6 +66,7 @@ struct wg_port {
 	struct wg_departure departures[WG_DEPARTURES]; /* one only beside one that is offered */
 	struct wg_departure *filling;
 	struct wg_departure *left; /* to others, to be sent next time; NULL: none is */
+	uint32_t left_turn;
 	struct wg_spread sealing;
 	uint8_t *arena; /* of all departures */
 	struct wg_stage *stage;

@@ -126,15 +126,20 @@ static void burst(struct seal *s, unsigned n, unsigned segments)
 		memset(s->bufs[i].data, 0xa5, s->bufs[i].len);
 }
 
-/* The TUN was empty. */
-static void idle(struct seal *s)
-{
-	wg_outward_flush(s->workers[0], s->ports[0]);
-}
-
 static bool is_left(const struct seal *s)
 {
 	return s->ports[0]->left != NULL;
+}
+
+/* A turn in which the TUN is empty. */
+static void idle(struct seal *s)
+{
+	bool left = is_left(s);
+
+	wg_outward_settle(s->workers[0], s->ports[0]);
+	cr_assert_eq(is_left(s), left, "not in the turn that left it");
+	s->workers[0]->turns++;
+	wg_outward_settle(s->workers[0], s->ports[0]);
 }
 
 static unsigned help(struct seal *s, unsigned jobs)
@@ -321,6 +326,24 @@ Test(wireguard_spread_seal, a_session_that_grows_too_old_meanwhile_sends_nothing
 	tunnels_turn(&s.t);
 	cr_assert_eq(s.passed, 0);
 	cr_assert_eq(s.workers[0]->counters.drops[REASON_NO_SESSION], BURST * SEGMENTS);
+	close_seal(&s);
+}
+
+/* Its index may be another's by then. */
+Test(wireguard_spread_seal, nothing_is_sealed_by_another_session)
+{
+	struct seal s;
+
+	open_seal(&s);
+	fill(&s);
+	burst(&s, BURST, SEGMENTS);
+	cr_assert(is_left(&s));
+	s.ports[0]->left->jobs[BURST - 1].keypair++;
+	s.ports[0]->left->jobs[BURST - 2].keypair++;
+	cr_assert_eq(help(&s, BURST - 1), BURST - 1);
+	idle(&s);
+	cr_assert_eq(take_stream(&s, BYTES), 2 * BYTES - 2 * SEGMENTS * SEGMENT);
+	cr_assert_eq(s.workers[0]->counters.drops[REASON_NO_SESSION], 2 * SEGMENTS);
 	close_seal(&s);
 }
 
