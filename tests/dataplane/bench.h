@@ -43,9 +43,9 @@ struct bench {
 	unsigned mtu;
 	bool down[BENCH_EGRESSES];
 	bool bare[BENCH_EGRESSES]; /* without addresses */
-	unsigned queue;       /* where the next packet goes in; on which the last came out */
-	struct packet packet; /* the last that came out, parsed */
-	struct buf out;       /* its bytes */
+	unsigned queue;            /* where the next packet goes in; on which the last came out */
+	struct packet packet;      /* the last that came out, parsed */
+	struct buf out;            /* its bytes */
 	uint8_t *memory;
 };
 
