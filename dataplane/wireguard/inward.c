@@ -25,7 +25,7 @@ unsigned wg_inward_receive(struct worker *w, struct wg_port *port)
 	struct wg_arrival *older = port->pending;
 	struct wg_arrival *a = &port->arrivals[older == &port->arrivals[0]];
 
-	a->count = udp_recv_burst(port->queue, a->messages, UDP_BURST_MAX, BURST_BYTES_MAX);
+	a->count = udp_recv_burst(port->queue, a->messages, UDP_BURST_MAX, WG_BURST_BYTES);
 	a->at = 0;
 	a->at_bytes = 0;
 	a->offered = wg_spread_offer(w, port, a);

@@ -17,6 +17,8 @@ enum {
 	WG_DEPARTURES = 2,
 
 	WG_ARENA = 512 * 1024, /* what one call sends, at most */
+	/* Received at a time: the more, the more of a flow is put together again. */
+	WG_BURST_BYTES = 512 * 1024,
 	/* Not a power of two: small messages would all meet in the same lines of the caches. */
 	WG_SLOT = UDP_MESSAGE_ROOM + 4096 + 64,
 };
