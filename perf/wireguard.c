@@ -17,9 +17,9 @@ enum {
 	RUNS_DEFAULT = 3,
 	MS_DEFAULT = 1000,
 	DATAGRAMS_DEFAULT = 10000000,
+	SECONDS_DEFAULT = 1200,
+	RATE_DEFAULT = 2000,
 };
-
-#define PEER_USUAL "/usr/bin/wireguard-go"
 
 static int usage(FILE *out)
 {
@@ -30,12 +30,17 @@ static int usage(FILE *out)
 		"  --ms N          how long a run takes (default %d)\n"
 		"  --peer PROGRAM  one more to compare with, %d at most: starts as wireguard-go "
 		"does.\n"
-		"                  " PEER_USUAL " is one if it is there\n"
+		"                  " WGBENCH_PEER " is one if it is there\n"
 		"  --cases WORDS   only cases with this in their names, `*` for anything\n"
 		"  --flood         instead: hostile traffic to a tunnel with a session; fails if "
 		"any is answered\n"
 		"                  but by a cookie, memory grows or the session dies\n"
-		"  --datagrams N   of them, before the flood of initiations (default %d)\n\n"
+		"  --datagrams N   of them, before the flood of initiations (default %d)\n"
+		"  --rekey         instead: traffic while keys change; fails if any of it is lost "
+		"between\n"
+		"                  Sluice's ends, comes twice or late, or memory grows\n"
+		"  --seconds N     for so long (default %d)\n"
+		"  --rate N        with so many datagrams a second each way (default %d)\n\n"
 		"Cases; those of another program have its name at their end:\n"
 		"  aead seal|open BYTES LIBRARY  GB/s and cycles a packet; needs no privileges\n"
 		"  in memory workers 1|2|4 [out] Gb/s in from (out to) one peer, without system "
@@ -55,7 +60,8 @@ static int usage(FILE *out)
 		"all of the\n"
 		"                                configuration, 100,000 prefixes with 1000, and "
 		"for one more\n",
-		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX, DATAGRAMS_DEFAULT);
+		REPORT_RUNS_MAX, RUNS_DEFAULT, MS_DEFAULT, OPTIONS_LIST_MAX, DATAGRAMS_DEFAULT,
+		SECONDS_DEFAULT, RATE_DEFAULT);
 	return out == stderr;
 }
 
@@ -103,10 +109,10 @@ static int measure_pairs(const struct wgbench_options *o)
 
 	b.options = o;
 	rc = add(&b, netns_program("sluice-wg", "SLUICE_WG", program, sizeof(program)));
-	if (rc == 0 && access(PEER_USUAL, X_OK) == 0)
-		rc = add(&b, PEER_USUAL);
+	if (rc == 0 && access(WGBENCH_PEER, X_OK) == 0)
+		rc = add(&b, WGBENCH_PEER);
 	else if (rc == 0)
-		fprintf(stderr, "sluice-perf wireguard: no " PEER_USUAL ": not compared with\n");
+		fprintf(stderr, "sluice-perf wireguard: no " WGBENCH_PEER ": not compared with\n");
 	for (unsigned i = 0; rc == 0 && i < o->peers.count; i++)
 		rc = add(&b, o->peers.text[i]);
 	if (rc == 0)
@@ -127,6 +133,8 @@ static int measure_network(const struct wgbench_options *o)
 
 	if (rc == 0 && o->flood)
 		return wgbench_flood(o);
+	if (rc == 0 && o->rekey)
+		return wgbench_rekey(o);
 	/* What needs no others. */
 	if (rc == 0 && !begins(o->only, "peers"))
 		rc = measure_pairs(o);
@@ -137,8 +145,11 @@ static int measure_network(const struct wgbench_options *o)
 
 int perf_wireguard(int argc, char **argv)
 {
-	struct wgbench_options o = {
-		.runs = RUNS_DEFAULT, .ms = MS_DEFAULT, .datagrams = DATAGRAMS_DEFAULT};
+	struct wgbench_options o = {.runs = RUNS_DEFAULT,
+				    .ms = MS_DEFAULT,
+				    .datagrams = DATAGRAMS_DEFAULT,
+				    .seconds = SECONDS_DEFAULT,
+				    .rate = RATE_DEFAULT};
 	const struct options_entry entries[] = {
 		{.name = "json", .flag = &o.json, .set = true},
 		{.name = "runs", .number = &o.runs, .min = 1, .max = REPORT_RUNS_MAX},
@@ -147,15 +158,20 @@ int perf_wireguard(int argc, char **argv)
 		{.name = "peer", .list = &o.peers},
 		{.name = "flood", .flag = &o.flood, .set = true},
 		{.name = "datagrams", .number = &o.datagrams, .min = 1, .max = 1000000000},
+		{.name = "rekey", .flag = &o.rekey, .set = true},
+		{.name = "seconds", .number = &o.seconds, .min = 2, .max = 1000000},
+		{.name = "rate", .number = &o.rate, .min = 1, .max = 100000},
 	};
+	bool proof;
 	int rc = options_parse(entries, sizeof(entries) / sizeof(entries[0]), argc, argv);
 
 	if (rc != 0)
 		return usage(rc > 0 ? stdout : stderr);
+	proof = o.flood || o.rekey;
 	report_head(o.json);
-	if (!o.flood)
+	if (!proof)
 		rc = wgbench_aead(&o);
-	if (rc == 0 && !o.flood)
+	if (rc == 0 && !proof)
 		rc = wgmemory_run(o.json, o.runs, o.only);
 	/* Their names do not begin so. */
 	if (rc == 0 && !begins(o.only, "aead") && !begins(o.only, "in memory"))

@@ -24,7 +24,10 @@ enum {
 	WGBENCH_MTU = 1420,
 };
 
+#define WGBENCH_INNER_FIRST "10.200.0.1"
 #define WGBENCH_INNER "10.200.0.2" /* of the second end */
+
+#define WGBENCH_PEER "/usr/bin/wireguard-go" /* to compare with, if it is there */
 
 struct wgbench_options {
 	bool json;
@@ -34,6 +37,9 @@ struct wgbench_options {
 	struct options_list peers;
 	bool flood;
 	unsigned datagrams; /* hostile ones */
+	bool rekey;
+	unsigned seconds; /* of --rekey, as the next */
+	unsigned rate;    /* datagrams a second each way */
 };
 
 struct wgbench_key {
@@ -95,6 +101,11 @@ void wgbench_hex(const uint8_t key[WG_KEY], char out[2 * WG_KEY + 1]);
  * Errors: -errno, or a command's exit status
  */
 int wgbench_open(struct wgbench_pair *pair, const char *program, unsigned queues);
+
+/* The same of two programs; the first begins. */
+int wgbench_open_two(struct wgbench_pair *pair, const char *first, const char *second,
+		     unsigned queues);
+
 void wgbench_close(struct wgbench_pair *pair);
 
 /* What both ends have used up to now, in user mode and in the kernel. Errors: -ESRCH */
@@ -127,5 +138,8 @@ int wgbench_peers(const struct wgbench_options *options);
 
 /* Hostile traffic. 0, or as above; -EPROTO if what must not be has been: stderr says what. */
 int wgbench_flood(const struct wgbench_options *options);
+
+/* Traffic while keys change. As wgbench_flood */
+int wgbench_rekey(const struct wgbench_options *options);
 
 #endif

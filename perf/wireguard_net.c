@@ -169,7 +169,7 @@ static int tie(const struct wgbench_pair *p, unsigned end)
 			1 + end, p->end[end].interface, p->end[end].interface, WGBENCH_MTU);
 }
 
-int wgbench_open(struct wgbench_pair *p, const char *program, unsigned queues)
+int wgbench_open_two(struct wgbench_pair *p, const char *first, const char *second, unsigned queues)
 {
 	char *sink[] = {"/proc/self/exe", "traffic", "serve", NULL};
 	int rc = wgbench_link(p->ns);
@@ -177,7 +177,7 @@ int wgbench_open(struct wgbench_pair *p, const char *program, unsigned queues)
 	for (unsigned i = 0; rc == 0 && i < 2; i++) {
 		rc = wgbench_key_make(&p->key[i]);
 		if (rc == 0)
-			rc = wgbench_start(p->ns[i], program, queues, &p->end[i]);
+			rc = wgbench_start(p->ns[i], i ? second : first, queues, &p->end[i]);
 	}
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = tie(p, i);
@@ -187,6 +187,11 @@ int wgbench_open(struct wgbench_pair *p, const char *program, unsigned queues)
 	if (p->sink < 0)
 		return p->sink;
 	return netns_sh(p->ns[0], "ping -q -c 1 -W %d " WGBENCH_INNER " >/dev/null", THROUGH_S);
+}
+
+int wgbench_open(struct wgbench_pair *p, const char *program, unsigned queues)
+{
+	return wgbench_open_two(p, program, program, queues);
 }
 
 void wgbench_close(struct wgbench_pair *p)
