@@ -55,12 +55,14 @@ bool wg_cookie_check_mac2(struct wg_crypto *c, const struct wg_cookie_checker *c
 			  const uint8_t *message, size_t size, const struct udp_endpoint *from,
 			  uint64_t now_ns)
 {
+	static const uint8_t none[WG_COOKIE];
 	size_t before = size - WG_COOKIE;
 	uint8_t cookie[WG_COOKIE];
 	uint8_t mac[WG_COOKIE];
 	bool good;
 
-	if (!secret_is_good(checker, now_ns))
+	/* Who has no cookie says so: that is most of a flood. */
+	if (!secret_is_good(checker, now_ns) || memcmp(message + before, none, WG_COOKIE) == 0)
 		return false;
 	make_cookie(c, checker, from, cookie);
 	wg_crypto_mac(c, cookie, WG_COOKIE, message, before, mac);

@@ -42,24 +42,30 @@ uint64_t wg_wall_ns(struct wg_device *d)
 				  : clock_ns(CLOCK_REALTIME);
 }
 
-/* Messages go round between two rings: those that wait, and room for more. */
-static int posts_init(struct wg_device *d)
+static int posts_init(struct wg_posts *p, unsigned count)
 {
-	size_t size = ring_size_bytes(WG_POST_MAX);
+	size_t size = ring_size_bytes(count);
 
-	d->post_memory = calloc(WG_POST_MAX, sizeof(*d->post_memory));
-	d->posts = aligned_alloc(RING_LINE, size);
-	d->free_posts = aligned_alloc(RING_LINE, size);
-	if (!d->post_memory || !d->posts || !d->free_posts)
+	p->memory = calloc(count, sizeof(*p->memory));
+	p->waiting = aligned_alloc(RING_LINE, size);
+	p->room = aligned_alloc(RING_LINE, size);
+	if (!p->memory || !p->waiting || !p->room)
 		return -ENOMEM;
-	CHECK(ring_init(d->posts, WG_POST_MAX, RING_MULTI, RING_SINGLE) == 0);
-	CHECK(ring_init(d->free_posts, WG_POST_MAX, RING_SINGLE, RING_MULTI) == 0);
-	for (unsigned i = 0; i < WG_POST_MAX; i++) {
-		void *post = &d->post_memory[i];
+	CHECK(ring_init(p->waiting, count, RING_MULTI, RING_SINGLE) == 0);
+	CHECK(ring_init(p->room, count, RING_SINGLE, RING_MULTI) == 0);
+	for (unsigned i = 0; i < count; i++) {
+		void *post = &p->memory[i];
 
-		ring_enqueue_burst(d->free_posts, &post, 1);
+		ring_enqueue_burst(p->room, &post, 1);
 	}
 	return 0;
+}
+
+static void posts_fini(struct wg_posts *p)
+{
+	free(p->room);
+	free(p->waiting);
+	free(p->memory);
 }
 
 static int memory_init(struct wg_device *d)
@@ -71,7 +77,9 @@ static int memory_init(struct wg_device *d)
 	if (!d->roster || !d->owners || !d->keypairs || !d->limiter ||
 	    claims_copy(NULL, 0, &d->claims) < 0 || claims_build(d->claims, &d->allowed) < 0)
 		return -ENOMEM;
-	return posts_init(d);
+	if (posts_init(&d->posts[false], WG_POST_MAX) < 0)
+		return -ENOMEM;
+	return posts_init(&d->posts[true], WG_POST_COOKIE_MAX);
 }
 
 int wg_device_create(const struct wg_device_options *options, struct wg_device **out)
@@ -120,9 +128,8 @@ void wg_device_destroy(struct wg_device *d)
 	wg_device_stop(d);
 	secret_pool_fini(&d->keypair_pool);
 	secret_pool_fini(&d->member_pool);
-	free(d->free_posts);
-	free(d->posts);
-	free(d->post_memory);
+	posts_fini(&d->posts[true]);
+	posts_fini(&d->posts[false]);
 	wg_allowed_destroy(d->allowed);
 	claims_destroy(d->claims);
 	wg_limiter_destroy(d->limiter);
@@ -136,13 +143,23 @@ void wg_device_destroy(struct wg_device *d)
 	secret_unmap(d, sizeof(*d));
 }
 
+/* Whether a message claims a cookie: so does nobody who has not heard of one, or lies. */
+static bool has_mac2(const uint8_t *data, size_t len)
+{
+	static const uint8_t none[WG_COOKIE];
+
+	return (len == WG_INITIATION_SIZE || len == WG_RESPONSE_SIZE) &&
+	       memcmp(data + len - WG_COOKIE, none, WG_COOKIE) != 0;
+}
+
 bool wg_device_post(struct wg_device *d, const uint8_t *data, size_t len,
 		    const struct udp_endpoint *endpoint)
 {
+	struct wg_posts *posts = &d->posts[has_mac2(data, len)];
 	struct wg_post *post;
 	void *object;
 
-	if (len > WG_MESSAGE_MAX || ring_dequeue_burst(d->free_posts, &object, 1) == 0) {
+	if (len > WG_MESSAGE_MAX || ring_dequeue_burst(posts->room, &object, 1) == 0) {
 		__atomic_fetch_add(&d->posts_lost, 1, __ATOMIC_RELAXED);
 		return false;
 	}
@@ -151,8 +168,10 @@ bool wg_device_post(struct wg_device *d, const uint8_t *data, size_t len,
 	post->len = (uint32_t)len;
 	memcpy(post->data, data, len);
 	/* There is room: each ring holds them all. A full pipe wakes as well. */
-	ring_enqueue_burst(d->posts, &object, 1);
-	return write(d->pipe[1], "", 1) >= 0 || errno == EAGAIN;
+	ring_enqueue_burst(posts->waiting, &object, 1);
+	/* [wg-post-1] The message before the flag; pairs with [wg-post-2]. */
+	return __atomic_exchange_n(&d->posted, 1, __ATOMIC_ACQ_REL) != 0 ||
+	       write(d->pipe[1], "", 1) >= 0 || errno == EAGAIN;
 }
 
 /* Under load once many messages wait, and for a second after. */
@@ -176,21 +195,30 @@ void wg_device_receive(struct wg_device *d, const uint8_t *data, size_t len,
 	pthread_mutex_unlock(&d->lock);
 }
 
-/* Returns: whether more may wait */
+/*
+ * Those with a second MAC and those without in turn: neither kind keeps the other from being heard.
+ *
+ * Returns: whether more may wait
+ */
 static bool serve_posts(struct wg_device *d, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < SERVE_MAX; i++) {
-		unsigned waiting = ring_count_racy(d->posts);
+		struct wg_posts *posts = &d->posts[i % 2];
+		unsigned waiting = ring_count_racy(posts->waiting);
 		struct wg_post *post;
 		void *object = NULL;
 
-		if (ring_dequeue_burst(d->posts, &object, 1) == 0)
+		if (waiting == 0) {
+			posts = &d->posts[1 - i % 2];
+			waiting = ring_count_racy(posts->waiting);
+		}
+		if (ring_dequeue_burst(posts->waiting, &object, 1) == 0)
 			return false;
 		CHECK(object);
 		post = object;
 		wg_receive(d, post->data, post->len, &post->from, under_load(d, waiting, now_ns),
 			   now_ns);
-		ring_enqueue_burst(d->free_posts, &object, 1);
+		ring_enqueue_burst(posts->room, &object, 1);
 	}
 	return true;
 }
@@ -234,6 +262,8 @@ uint64_t wg_device_serve(struct wg_device *d, uint64_t now_ns)
 
 	while (read(d->pipe[0], bytes, sizeof(bytes)) > 0)
 		;
+	/* [wg-post-2] The flag before the messages; pairs with [wg-post-1]. */
+	__atomic_exchange_n(&d->posted, 0, __ATOMIC_ACQ_REL);
 	pthread_mutex_lock(&d->lock);
 	serve_marks(d, now_ns);
 	due_ns = serve_posts(d, now_ns) ? now_ns : NEVER;

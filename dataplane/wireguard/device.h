@@ -24,8 +24,9 @@
 #include "dataplane/wireguard/peer.h"
 
 enum {
-	WG_POST_MAX = 1024,                  /* messages that wait for the device */
-	WG_UNDER_LOAD = WG_POST_MAX / 8,     /* so many: cookies are asked for */
+	WG_POST_MAX = 1024,              /* messages that wait for the device */
+	WG_POST_COOKIE_MAX = 256,        /* and those that claim a cookie, in places of their own */
+	WG_UNDER_LOAD = WG_POST_MAX / 8, /* so many: cookies are asked for */
 	WG_MESSAGE_MAX = WG_INITIATION_SIZE, /* bytes of what is posted */
 };
 

@@ -10,6 +10,9 @@
  *
  *   mark a peer, set its bit, write to the pipe  [wg-mark-1]: worker
  *   read the pipe, take the bits, look at the marks  [wg-mark-2]: device
+ *
+ *   post a message, set the flag; write to the pipe if it was not set  [wg-post-1]: worker
+ *   read the pipe, reset the flag, look at the messages  [wg-post-2]: device
  */
 #ifndef SLUICE_DATAPLANE_WIREGUARD_STATE_H
 #define SLUICE_DATAPLANE_WIREGUARD_STATE_H
@@ -82,6 +85,13 @@ struct index_owner {
 
 struct wg_post;
 
+/* Messages go round between two rings: those that wait, and room for more. */
+struct wg_posts {
+	struct ring *waiting;
+	struct ring *room;
+	struct wg_post *memory;
+};
+
 struct wg_device {
 	struct wg_device_options options;
 	int pipe[2]; /* workers write */
@@ -93,9 +103,8 @@ struct wg_device {
 	/* Written by workers. */
 	_Alignas(64) uint64_t marked[MARK_WORDS]; /* by number: look at this peer */
 	_Alignas(64) uint64_t posts_lost;
-	struct ring *posts;
-	struct ring *free_posts;
-	struct wg_post *post_memory;
+	struct wg_posts posts[2]; /* by whether they have a second MAC */
+	uint32_t posted;          /* bool: the device will look; [wg-post-1] */
 
 	/* The lock guards all that follows; nothing else is taken inside but the callbacks' own. */
 	_Alignas(64) pthread_mutex_t lock;

@@ -217,6 +217,48 @@ static const struct {
 } limits[] = {{0, true}, {0, true},  {0, true}, {0, true}, {0, true}, {0, false},
 	      {1, true}, {0, false}, {2, true}, {0, true}, {0, false}};
 
+/* Post a message until no more of its kind may wait. */
+static void crowd(struct pair *p, const struct pair_datagram *d)
+{
+	unsigned n = 0;
+
+	while (wg_device_post(p->ends[1].device, d->data, d->len, &p->ends[0].at))
+		n++;
+	cr_assert_geq(n, WG_UNDER_LOAD);
+}
+
+Test(wireguard_cookie, who_has_one_is_heard_in_a_crowd)
+{
+	struct pair *p = pair_create();
+	struct pair_datagram d = ask(p), other;
+
+	pair_receive(p, 0, &d);
+	other = initiation(p, 0);
+	crowd(p, &other);
+	d = initiation(p, 1);
+	forge_macs(p, 1, &d, cookie_of(p, 0));
+	cr_assert(wg_device_post(p->ends[1].device, d.data, d.len, &p->ends[0].at), "no place");
+	wg_device_serve(p->ends[1].device, p->now_ns);
+	cr_assert_eq(p->ends[1].sent_by_type[WG_RESPONSE], 1, "not at once");
+	pair_destroy(p);
+}
+
+Test(wireguard_cookie, liars_keep_nobody_from_being_heard)
+{
+	struct pair *p = pair_create();
+	struct pair_datagram plain = initiation(p, 0), liar = initiation(p, 1);
+
+	memset(liar.data + liar.len - WG_COOKIE, 0x77, WG_COOKIE);
+	plain.data[0] = WG_RESPONSE; /* of the wrong length: told apart by the counters */
+	crowd(p, &liar);
+	for (unsigned i = 0; i < 8; i++)
+		cr_assert(wg_device_post(p->ends[1].device, plain.data, plain.len, &p->ends[0].at));
+	wg_device_serve(p->ends[1].device, p->now_ns);
+	cr_assert_eq(forge_counters(p, 1).malformed, 8);
+	cr_assert_eq(p->ends[1].sent_by_type[WG_COOKIE_REPLY], SERVE_MAX - 8);
+	pair_destroy(p);
+}
+
 Test(wireguard_cookie, limiter_of_a_source)
 {
 	struct wg_limiter *l = wg_limiter_create(1);
