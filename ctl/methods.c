@@ -212,7 +212,7 @@ static json_t *json_stages(const struct worker_counters *c)
 /* Of the time with packets in hand: "receive 31 %, parse 4 %..."; null before there is any. */
 static json_t *json_stage_shares(const struct worker_counters *c)
 {
-	char text[128];
+	char text[256];
 	uint64_t all = 0;
 	int used = 0;
 
@@ -221,9 +221,10 @@ static json_t *json_stage_shares(const struct worker_counters *c)
 	if (all == 0)
 		return json_null();
 	for (unsigned i = 0; i < STAGE_COUNT && used < (int)sizeof(text); i++)
-		used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%s %.0f%%",
-				 i ? " " : "", dataplane_stage_name(i),
-				 100.0 * (double)c->stage_ns[i] / (double)all);
+		if (c->stage_ns[i])
+			used += snprintf(text + used, sizeof(text) - (size_t)used, "%s%s %.0f%%",
+					 used ? " " : "", dataplane_stage_name(i),
+					 100.0 * (double)c->stage_ns[i] / (double)all);
 	return json_string(text);
 }
 

@@ -180,6 +180,7 @@ unsigned arrive_by_tunnel(struct worker *w, const struct table *table, const str
 	received = wg_inward_receive(w, w->egress[egress].port);
 	if (received == 0)
 		return 0;
+	stage_end_inside(w, STAGE_TAKE);
 	gather_begin(&w->gather_out);
 	take_sealed(w, table, links, egress);
 	inbox_flush(w);

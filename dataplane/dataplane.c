@@ -146,6 +146,7 @@ static int worker_create(struct dataplane *d, unsigned index,
 	w->routes = d->routes;
 	w->on_change = options->on_change;
 	w->straight = options->straight;
+	w->inside.asked = options->stages_inside;
 	w->thread_begin = options->thread_begin;
 	w->thread_review = options->thread_review;
 	w->context = options->context;
@@ -446,8 +447,10 @@ uint64_t dataplane_publish_links(struct dataplane *d, struct links *links)
 
 const char *dataplane_stage_name(enum worker_stage stage)
 {
-	static const char *const names[STAGE_COUNT] = {"receive", "parse", "decide", "emit",
-						       "return"};
+	static const char *const names[STAGE_COUNT] = {
+		"receive", "parse", "decide", "emit", "return", "split",
+		"seal",    "send",  "take",   "open", "merge",  "write",
+	};
 
 	return names[stage];
 }

@@ -71,6 +71,13 @@ struct dataplane_options {
 	 * no flows, no hop. The TUN is then the tunnel's interface.
 	 */
 	bool straight;
+
+	/*
+	 * Time what the tunnel does with each datagram, too, in the turns that are timed: stage_ns
+	 * is then of those turns alone that nothing came between, and timed_in and timed_out are
+	 * their packets.
+	 */
+	bool stages_inside;
 	/* Of the host itself on the TUN: for its own packets Sluice is no hop. At most OWN_MAX. */
 	const struct addr *own;
 	unsigned own_count;
@@ -145,7 +152,16 @@ enum worker_stage {
 	STAGE_PARSE,
 	STAGE_DECIDE, /* route cache, table, new flows and their translations */
 	STAGE_EMIT,   /* translated and sent, answers too */
-	STAGE_RETURN, /* all of the way in */
+	STAGE_RETURN, /* all of the way in that is not below */
+	/* Of tunnels, out: */
+	STAGE_SPLIT, /* into packets, and their checksums */
+	STAGE_SEAL,
+	STAGE_SEND,
+	/* and in: */
+	STAGE_TAKE, /* from the sockets */
+	STAGE_OPEN,
+	STAGE_MERGE, /* checked, and put together */
+	STAGE_WRITE, /* into the TUN */
 	STAGE_COUNT,
 };
 
@@ -168,7 +184,9 @@ struct worker_counters {
 	uint64_t taken_over;            /* from them */
 	uint64_t helped;                /* others' datagrams that were opened or sealed for them */
 	uint64_t stage_ns[STAGE_COUNT]; /* with packets in hand: an estimate from some turns */
-	uint64_t drops[REASON_COUNT];   /* on the wire */
+	uint64_t timed_in;              /* packets by the first egress: see stages_inside */
+	uint64_t timed_out;
+	uint64_t drops[REASON_COUNT]; /* on the wire */
 	struct egress_counters egress[EGRESSES_MAX];
 };
 

@@ -452,6 +452,7 @@ static void burst_straight(struct worker *w, unsigned n)
 		if (it->reason != REASON_NONE)
 			worker_drop(w, it->reason, segments);
 	}
+	stage_end_inside(w, STAGE_DECIDE);
 	worker_flush(w);
 }
 
@@ -509,7 +510,9 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 
 	w->now_ms = now_ms;
 	w->turns++;
-	w->stage_ns = w->turns % STAGE_TURNS == 0;
+	w->stage_ns = 0;
+	if (w->turns % STAGE_TURNS == 0)
+		stages_begin_turn(w);
 	for (unsigned i = 0; i < w->egress_count; i++)
 		if (w->egress[i].port)
 			wg_outward_retry(w, w->egress[i].port);
@@ -532,6 +535,8 @@ unsigned worker_turn(struct worker *w, uint64_t now_ms)
 	chores_retry_pending(w, links);
 	n += inspect_serve(w);
 	chores_sweep(w);
+	if (w->stage_ns)
+		stages_end_turn(w);
 	if (n)
 		worker_count(&w->counters.bursts, 1);
 	return n;

@@ -80,6 +80,15 @@ struct wish {
 
 struct wg_port;
 
+/* A turn that is timed inside: see stages.h. */
+struct stages_inside {
+	bool asked;
+	uint64_t ns[STAGE_COUNT];
+	uint64_t packets_in; /* of the first egress, before it */
+	uint64_t packets_out;
+	long switches;
+};
+
 struct worker {
 	unsigned index;
 	pthread_t thread;
@@ -114,7 +123,8 @@ struct worker {
 	uint64_t now_ms;
 	uint64_t swept_ms;
 	uint32_t turns;
-	uint64_t stage_ns;     /* when the stage in hand began; 0: this turn is not timed */
+	uint64_t stage_ns; /* when the stage in hand began; 0: this turn is not timed */
+	struct stages_inside inside;
 	uint64_t spin_ns;      /* how long to look again before sleeping; adapts */
 	uint64_t reply_tokens; /* answers that may still be given this tick */
 	uint64_t reply_ms;

@@ -25,7 +25,7 @@ void path_stages_report(const struct path_options *o, const char *what, unsigned
 	char text[256] = "", name[PATH_NAME_MAX];
 	int used = 0;
 
-	for (unsigned i = 0; i < STAGE_COUNT; i++) {
+	for (unsigned i = 0; i <= STAGE_RETURN; i++) { /* the others are tunnels' */
 		const char *stage = dataplane_stage_name(i);
 
 		if (o->json) {

@@ -43,8 +43,7 @@ static int usage(FILE *out)
 		"  --rate N        with so many datagrams a second each way (default %d)\n\n"
 		"Cases; those of another program have its name at their end:\n"
 		"  aead seal|open BYTES LIBRARY  GB/s and cycles a packet; needs no privileges\n"
-		"  in memory workers 1|2|4 [out] Gb/s in from (out to) one peer, without system "
-		"calls\n"
+		"  in memory [out] workers 1|2|4  Gb/s from one peer or to it, no system calls\n"
 		"  ping p50|p99                  us, echoes 1 ms apart; bare: what as many "
 		"wake-ups "
 		"cost by\n"
@@ -56,6 +55,7 @@ static int usage(FILE *out)
 		"                                of it at twice that rate\n"
 		"  memory peak                   resident MB of the larger process\n"
 		"  tcp 4 workers 1|2|4           Gb/s, with so many at each end\n"
+		"  stages tcp|udp out|in STAGE   cycles a packet, of one worker\n"
 		"  peers 1|100|1000 ...          all busy: kpps in and out; resident MB; ms for "
 		"all of the\n"
 		"                                configuration, 100,000 prefixes with 1000, and "
@@ -140,6 +140,8 @@ static int measure_network(const struct wgbench_options *o)
 		rc = measure_pairs(o);
 	if (rc == 0)
 		rc = wgbench_workers(o);
+	if (rc == 0)
+		rc = wgbench_stages(o);
 	return rc == 0 ? wgbench_peers(o) : rc;
 }
 

@@ -135,6 +135,7 @@ int wgbench_aead(const struct wgbench_options *options);
 int wgbench_traffic(const struct wgbench *bench);
 int wgbench_workers(const struct wgbench_options *options);
 int wgbench_peers(const struct wgbench_options *options);
+int wgbench_stages(const struct wgbench_options *options);
 
 /* Hostile traffic. 0, or as above; -EPROTO if what must not be has been: stderr says what. */
 int wgbench_flood(const struct wgbench_options *options);

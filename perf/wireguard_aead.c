@@ -8,12 +8,9 @@
 #include <string.h>
 
 #include "dataplane/wireguard/aead.h"
+#include "perf/cycles.h"
 #include "perf/pace.h"
 #include "perf/wireguard.h"
-
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
 
 enum {
 	LIBRARIES = 2,
@@ -28,15 +25,6 @@ struct cost {
 	struct samples rate;   /* GB/s */
 	struct samples cycles; /* a packet; none where there is no counter */
 };
-
-static uint64_t cycles_now(void)
-{
-#if defined(__x86_64__)
-	return __rdtsc();
-#else
-	return 0;
-#endif
-}
 
 static int run_one(struct wg_aead *aead, bool open, size_t size, struct cost *cost)
 {

@@ -1,9 +1,7 @@
 /*
- * See wireguard_memory.h. In: the near end is turned by this thread, and fills the sockets of the
- * far one; then the far end's workers start, and their time counts until all has come out. The TUN
- * is emptied when they have stopped. Out: packets wait in the near end's TUN, its workers' time
- * counts until all are in the far end's sockets, and then this thread looks whether it can open
- * them.
+ * See wireguard_memory.h. The near end is turned by this thread, and fills the sockets of the far
+ * one; then the far end's workers start, and their time counts until all has come out. The TUN is
+ * emptied when they have stopped.
  */
 #include "perf/wireguard_memory.h"
 
@@ -25,11 +23,10 @@
 #include "perf/pace.h"
 #include "perf/report.h"
 #include "tun/tun_mem.h"
-#include "tun/udp_mem.h"
 
 enum {
-	SIZES_MAX = 7, /* 1, 2, 4, ... workers */
-	CASES_MAX = 2 * SIZES_MAX,
+	WORKERS_MAX = 64,
+	CASES_MAX = 7,
 	HEAD = IP4_SIZE + TCP_SIZE,
 	SEGMENT = 1380,
 	SEGMENTS = 45,    /* of a super-packet: they fill a message */
@@ -50,7 +47,6 @@ struct wgmemory {
 	struct end ends[2];
 	struct buf packet;
 	uint32_t seq;
-	bool out;
 };
 
 static int open_end(struct end *e, unsigned number, unsigned workers)
@@ -177,22 +173,20 @@ static void empty(struct wgmemory *m, const struct end *e)
 			;
 }
 
-static int queue_packet(struct wgmemory *m)
-{
-	build(m);
-	return tun_mem_inject(m->ends[0].tun, 0, m->packet.data, m->packet.len, &m->packet.offload);
-}
-
 static int send_packets(struct wgmemory *m, unsigned n)
 {
-	int rc = 0;
+	for (unsigned i = 0; i < n; i++) {
+		int rc;
 
-	for (unsigned i = 0; rc == 0 && i < n; i++) {
-		rc = queue_packet(m);
+		build(m);
+		rc = tun_mem_inject(m->ends[0].tun, 0, m->packet.data, m->packet.len,
+				    &m->packet.offload);
+		if (rc < 0)
+			return rc;
 		while (dataplane_turn(m->ends[0].dataplane, 0, wg_device_now_ns() / 1000000))
 			;
 	}
-	return rc;
+	return 0;
 }
 
 /* A session, and one packet through it. */
@@ -210,18 +204,17 @@ static int meet(struct wgmemory *m)
 	return rc;
 }
 
-static int open_all(unsigned workers, bool outward, struct wgmemory **out)
+static int open_all(unsigned workers, struct wgmemory **out)
 {
 	struct wgmemory *m = calloc(1, sizeof(*m));
 	int rc;
 
 	if (!m)
 		return -ENOMEM;
-	m->out = outward;
 	m->packet.data = calloc(1, BUF_SIZE);
-	rc = m->packet.data ? open_end(&m->ends[0], 0, outward ? workers : 1) : -ENOMEM;
+	rc = m->packet.data ? open_end(&m->ends[0], 0, 1) : -ENOMEM;
 	if (rc == 0)
-		rc = open_end(&m->ends[1], 1, outward ? 1 : workers);
+		rc = open_end(&m->ends[1], 1, workers);
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = introduce(m, i);
 	if (rc == 0)
@@ -234,44 +227,23 @@ static int open_all(unsigned workers, bool outward, struct wgmemory **out)
 	return 0;
 }
 
-/* Everything of a run but the workers' part. */
-static int prepare(struct wgmemory *m)
-{
-	int rc = 0;
-
-	if (!m->out)
-		return send_packets(m, PACKETS);
-	for (unsigned i = 0; rc == 0 && i < PACKETS; i++)
-		rc = queue_packet(m);
-	return rc;
-}
-
-static bool is_done(const struct wgmemory *m, uint64_t want)
-{
-	return m->out ? udp_mem_count_racy(wg_tunnel_udp(m->ends[1].tunnel)) >= PACKETS
-		      : arrived(&m->ends[1]) >= want;
-}
-
-/* Time for what waits to come out, in bits a nanosecond. */
+/* Time for what has been sealed to come out, in bits a nanosecond. */
 static int run_once(struct wgmemory *m, double *out)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
-	uint64_t want = arrived(&m->ends[1]) + PACKETS * SEGMENTS, began;
-	const struct end *worked = &m->ends[!m->out];
-	int rc = prepare(m);
+	uint64_t before = arrived(&m->ends[1]), want = before + PACKETS * SEGMENTS, began;
+	int rc = send_packets(m, PACKETS);
 
 	if (rc < 0)
 		return rc;
 	began = pace_now_ns();
-	rc = dataplane_start(worked->dataplane);
+	rc = dataplane_start(m->ends[1].dataplane);
 	if (rc < 0)
 		return rc;
-	for (unsigned i = 0; i < PATIENCE && !is_done(m, want); i++)
+	for (unsigned i = 0; i < PATIENCE && arrived(&m->ends[1]) < want; i++)
 		nanosleep(&nap, NULL);
 	*out = (double)PACKETS * SEGMENTS * (SEGMENT + HEAD) * 8 / (double)(pace_now_ns() - began);
-	dataplane_stop(worked->dataplane);
-	while (m->out && turn(&m->ends[1]))
-		;
+	dataplane_stop(m->ends[1].dataplane);
 	empty(m, &m->ends[1]);
 	return arrived(&m->ends[1]) == want ? 0 : -EIO;
 }
@@ -295,27 +267,21 @@ int wgmemory_run(bool json, unsigned runs, const char *only)
 {
 	struct wgmemory *made[CASES_MAX] = {0};
 	struct samples samples[CASES_MAX] = {0};
-	unsigned cores = (unsigned)get_nprocs(), sizes = 0, cases = 0;
+	unsigned cores = (unsigned)get_nprocs(), cases = 0;
 	char name[32];
 	int rc = 0;
 
 	if (!options_wanted(only, "in memory workers"))
 		return 0;
-	while (sizes < SIZES_MAX && 1u << sizes <= cores)
-		sizes++;
-	for (; rc == 0 && cases < 2 * sizes; cases++)
-		rc = open_all(1u << cases % sizes, cases >= sizes, &made[cases]);
+	for (unsigned n = 1; rc == 0 && n <= cores && n <= WORKERS_MAX; n *= 2)
+		rc = open_all(n, &made[cases++]);
 	for (unsigned i = 0; rc == 0 && i < runs; i++)
 		for (unsigned c = 0; rc == 0 && c < cases; c++)
 			rc = sample(made[c], &samples[c]);
 	for (unsigned c = 0; rc == 0 && c < cases; c++) {
-		unsigned one = c < sizes ? 0 : sizes;
-
-		snprintf(name, sizeof(name), "in memory workers %u%s", 1u << c % sizes,
-			 one ? " out" : "");
-		report_line(json,
-			    &(struct report_case){name, "Gb/s", true, &samples[c],
-						  c > one ? "1 worker" : NULL, &samples[one]});
+		snprintf(name, sizeof(name), "in memory workers %u", 1u << c);
+		report_line(json, &(struct report_case){name, "Gb/s", true, &samples[c],
+							c ? "1 worker" : NULL, &samples[0]});
 	}
 	for (unsigned c = 0; c < cases; c++)
 		if (made[c])

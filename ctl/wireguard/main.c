@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -193,6 +194,7 @@ static int open_tunnel(struct program *p)
 		.egresses = &egress,
 		.egress_count = 1,
 		.straight = true,
+		.stages_inside = getenv("WG_STAGES") != NULL, /* see write_stages */
 		.flows = 1,
 		.thread_begin = worker_begin,
 		.context = p,
@@ -264,6 +266,40 @@ static int start(struct program *p)
 	if (rc == 0)
 		rc = open_socket(p);
 	return rc;
+}
+
+/* ---- How time was spent ---- */
+
+static void add_counters(const struct worker_counters *c, struct worker_counters *sum)
+{
+	sum->timed_out += c->timed_out;
+	sum->timed_in += c->timed_in;
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		sum->stage_ns[i] += c->stage_ns[i];
+}
+
+/* For who asked: to the end of a file, that several may have one. */
+static void write_stages(const struct program *p)
+{
+	const char *path = getenv("WG_STAGES"), *name = wg_link_name(p->link);
+	FILE *f = path ? fopen(path, "ae") : NULL;
+	struct worker_counters sum = {0}, c;
+
+	if (!f) {
+		if (path)
+			fail(p, path, -errno);
+		return;
+	}
+	for (unsigned i = 0; i < dataplane_worker_count(p->dataplane); i++) {
+		dataplane_read_counters(p->dataplane, i, &c);
+		add_counters(&c, &sum);
+	}
+	fprintf(f, "%s packets_out %" PRIu64 "\n", name, sum.timed_out);
+	fprintf(f, "%s packets_in %" PRIu64 "\n", name, sum.timed_in);
+	for (unsigned i = 0; i < STAGE_COUNT; i++)
+		fprintf(f, "%s %s_ns %" PRIu64 "\n", name, dataplane_stage_name(i),
+			sum.stage_ns[i]);
+	fclose(f);
 }
 
 /* ---- The loop ---- */
@@ -379,6 +415,7 @@ static int run(struct program *p)
 		    tun_offloads(p->tun));
 		tell_parent(p);
 		serve(p);
+		write_stages(p);
 		status = EXIT_SUCCESS;
 	}
 	take_down(p);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dataplane/emit.h"
+#include "dataplane/stages.h"
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/inner.h"
 
@@ -148,6 +149,7 @@ static enum reason open_data(struct worker *w, struct wg_port *port, uint8_t *da
 	if (!keypair)
 		return REASON_UNKNOWN_SESSION;
 	reason = open_sealed(port, keypair, data, size, i, b);
+	stage_end_inside(w, STAGE_OPEN);
 	if (reason != REASON_NONE)
 		return reason;
 	if (!wg_replay_accept(&keypair->replay, wg_get64(data + WG_COUNTER)))
@@ -223,6 +225,7 @@ static bool open_message(struct worker *w, struct wg_port *port, struct wg_arriv
 			wg_device_post(port->device, data, size, &m->endpoint);
 		if (reason != REASON_NONE)
 			worker_drop(w, reason, 1);
+		stage_end_inside(w, STAGE_MERGE);
 	}
 	note(w, port, &batch);
 	return a->at_bytes >= m->len;
@@ -246,6 +249,7 @@ unsigned wg_inward_round(struct worker *w, struct wg_port *port)
 		if (!open_arrival(w, port, port->due[port->due_at]))
 			break;
 	wg_merge_finish(&port->merge);
+	stage_end_inside(w, STAGE_MERGE);
 	return port->merge.count;
 }
 
@@ -276,6 +280,7 @@ void wg_inward_deliver(struct worker *w, struct wg_port *port)
 			worker_drop(w, REASON_TUN_BUSY, m->count);
 		}
 	}
+	stage_end_inside(w, STAGE_WRITE);
 }
 
 struct buf *wg_inward_flatten(struct wg_port *port, unsigned item, unsigned slot)

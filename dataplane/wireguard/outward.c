@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dataplane/answer.h"
+#include "dataplane/stages.h"
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/inner.h"
 #include "dataplane/wireguard/split.h"
@@ -112,6 +113,7 @@ static void send_departure(struct worker *w, struct wg_port *port, struct wg_dep
 	}
 	d->count = 0;
 	d->used = 0;
+	stage_end_inside(w, STAGE_SEND);
 }
 
 /* What was left to others goes. What none of them has sealed is sealed here. */
@@ -135,6 +137,7 @@ static void send_left(struct worker *w, struct wg_port *port)
 		d->messages[n] = d->messages[i];
 		d->peers[n++] = keypair->peer;
 	}
+	stage_end_inside(w, STAGE_SEAL);
 	d->count = n;
 	port->left = NULL;
 	send_departure(w, port, d);
@@ -234,9 +237,12 @@ static void seal_packet(struct worker *w, struct wg_port *port, struct leg *leg,
 		wg_data_header(out, leg->keypair->remote_index, leg->counter);
 		wg_split_write(&split, i, plain);
 		memset(plain + size, 0, full - size);
-		if (!port->filling->offered)
+		stage_end_inside(w, STAGE_SPLIT);
+		if (!port->filling->offered) {
 			wg_aead_seal(port->aead, leg->keypair->send_key, leg->counter, plain, full,
 				     plain);
+			stage_end_inside(w, STAGE_SEAL);
+		}
 		leg->counter++;
 		leg->bytes += full + WG_DATA_OVERHEAD;
 	}

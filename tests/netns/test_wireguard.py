@@ -205,12 +205,13 @@ def test_a_set_applies_whole_or_not_at_all(net):
 def test_life(net):
     """A start in the background, a socket that is removed, an interface that goes."""
     ns = net.namespace("a")
+    stages = net.path("stages")
     for end in ("socket", "interface"):
         name = wireguard.new_name()
         path = f"{wireguard.RUN_DIR}/{name}.sock"
         if end == "interface":  # made for a program of one queue, which others are
             ns.run(f"ip tuntap add {name} mode tun")
-        ns.run([SLUICE_WG, name])
+        ns.run(["env", f"WG_STAGES={stages}", SLUICE_WG, name])
         try:
             assert wg("show", name).startswith("interface")  # at once
             mode = os.stat(path)
@@ -228,6 +229,8 @@ def test_life(net):
         while os.path.exists(path) or ns.run(f"ip link show {name}", check=False).returncode == 0:
             assert time.monotonic() < deadline, f"it lives on after its {end} went"
             time.sleep(0.02)
+        with open(stages, encoding="utf-8") as f:
+            assert f"\n{name} seal_ns 0\n" in f.read()
 
 
 def test_what_is_wrong_is_said(net):

@@ -92,7 +92,8 @@ void tunnels_open(struct tunnels *t, const struct tunnels_options *o)
 						    .egresses = &egress,
 						    .egress_count = 1,
 						    .flows = 4096,
-						    .straight = i == 0 || !o->split};
+						    .straight = i == 0 || !o->split,
+						    .stages_inside = true};
 
 		cr_assert_eq(dataplane_create(&options, &e->dataplane, NULL), 0);
 		publish(e->dataplane);
