@@ -1,7 +1,11 @@
 /*
  * See wireguard_memory.h. The near end is turned by this thread, and fills the sockets of the far
  * one; then the far end's workers start, and their time counts until all has come out. The TUN is
- * emptied when they have stopped.
+ * emptied when they have stopped. On the way out it is the near end whose workers start, on packets
+ * that wait in its TUN; this thread then has the far end open all of it.
+ *
+ * Worker i is pinned to core i modulo the cores of its case, so that cores can be told from
+ * threads.
  */
 #include "perf/wireguard_memory.h"
 
@@ -26,7 +30,8 @@
 
 enum {
 	WORKERS_MAX = 64,
-	CASES_MAX = 7,
+	SIZES_MAX = 7, /* powers of two up to WORKERS_MAX */
+	CASES_MAX = 3 * SIZES_MAX + 2,
 	HEAD = IP4_SIZE + TCP_SIZE,
 	SEGMENT = 1380,
 	SEGMENTS = 45,    /* of a super-packet: they fill a message */
@@ -35,12 +40,28 @@ enum {
 	PATIENCE = 20000, /* looks, 50 us apart */
 };
 
+enum way {
+	WAY_IN,
+	WAY_OUT,          /* a flow for each queue */
+	WAY_OUT_ONE_FLOW, /* one for all */
+};
+
+/* What a case measures: an end's workers, on so many cores. */
+struct memory_case {
+	enum way way;
+	unsigned workers;
+	unsigned cores;
+	struct wgmemory *made;
+	struct samples samples;
+};
+
 struct end {
 	struct tun *tun;
 	struct wg_tunnel *tunnel;
 	struct dataplane *dataplane;
 	uint8_t private[WG_KEY];
 	uint8_t public[WG_KEY];
+	unsigned cores;
 };
 
 struct wgmemory {
@@ -49,15 +70,32 @@ struct wgmemory {
 	uint32_t seq;
 };
 
-static int open_end(struct end *e, unsigned number, unsigned workers)
+static void pin(void *context, unsigned worker)
+{
+	const struct end *e = context;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(worker % e->cores, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static int open_end(struct end *e, unsigned number, unsigned workers, unsigned cores)
 {
 	struct tun_options tun = {.queues = workers, .fd = -1};
 	struct wg_tunnel_options options = {.queues = workers, .mtu = SEGMENT + HEAD};
 	struct egress_options egress = {.type = EGRESS_WIREGUARD};
 	struct dataplane_options dataplane = {
-		.egresses = &egress, .egress_count = 1, .flows = 1024, .straight = true};
+		.egresses = &egress,
+		.egress_count = 1,
+		.flows = 1024,
+		.straight = true,
+		.thread_begin = pin,
+		.context = e,
+	};
 	int rc = tun_open(&tun, &e->tun);
 
+	e->cores = cores;
 	if (rc < 0)
 		return rc;
 	rc = wg_tunnel_open(&options, &e->tunnel);
@@ -106,8 +144,8 @@ static void close_all(struct wgmemory *m)
 	free(m);
 }
 
-/* A TCP super-packet; the next one goes on where it ends. */
-static void build(struct wgmemory *m)
+/* A TCP super-packet of a flow; the next one goes on where it ends. */
+static void build(struct wgmemory *m, unsigned flow)
 {
 	uint8_t *ip = m->packet.data, *tcp = ip + IP4_SIZE;
 	uint32_t payload = SEGMENT * SEGMENTS;
@@ -130,7 +168,7 @@ static void build(struct wgmemory *m)
 	wire_put32(ip + IP4_DST, 0x0a000002);
 	sum = (uint16_t)~cksum_fold(cksum_add(0, ip, IP4_SIZE));
 	memcpy(ip + IP4_CSUM, &sum, sizeof(sum));
-	wire_put16(tcp, 1234);
+	wire_put16(tcp, (uint16_t)(1234 + flow));
 	wire_put16(tcp + 2, 80);
 	wire_put32(tcp + TCP_SEQ, m->seq);
 	tcp[TCP_OFFSET] = TCP_SIZE / 4 << 4;
@@ -153,16 +191,22 @@ static unsigned turn(const struct end *e)
 	return n;
 }
 
-static uint64_t arrived(const struct end *e)
+/* Packets that an end has brought into its TUN, or sealed. */
+static uint64_t done(const struct end *e, bool sealed)
 {
 	struct worker_counters c;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < dataplane_worker_count(e->dataplane); i++) {
 		dataplane_read_counters(e->dataplane, i, &c);
-		sum += c.packets_out;
+		sum += sealed ? c.egress[0].packets_out : c.packets_out;
 	}
 	return sum;
+}
+
+static uint64_t arrived(const struct end *e)
+{
+	return done(e, false);
 }
 
 /* Take all that came out. */
@@ -173,17 +217,21 @@ static void empty(struct wgmemory *m, const struct end *e)
 			;
 }
 
+static int inject(struct wgmemory *m, unsigned queue)
+{
+	build(m, queue);
+	return tun_mem_inject(m->ends[0].tun, queue, m->packet.data, m->packet.len,
+			      &m->packet.offload);
+}
+
 static int send_packets(struct wgmemory *m, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		int rc;
+		int rc = inject(m, 0);
 
-		build(m);
-		rc = tun_mem_inject(m->ends[0].tun, 0, m->packet.data, m->packet.len,
-				    &m->packet.offload);
 		if (rc < 0)
 			return rc;
-		while (dataplane_turn(m->ends[0].dataplane, 0, wg_device_now_ns() / 1000000))
+		while (turn(&m->ends[0]))
 			;
 	}
 	return 0;
@@ -204,17 +252,18 @@ static int meet(struct wgmemory *m)
 	return rc;
 }
 
-static int open_all(unsigned workers, struct wgmemory **out)
+static int open_all(const struct memory_case *c, struct wgmemory **out)
 {
+	bool in = c->way == WAY_IN;
 	struct wgmemory *m = calloc(1, sizeof(*m));
 	int rc;
 
 	if (!m)
 		return -ENOMEM;
 	m->packet.data = calloc(1, BUF_SIZE);
-	rc = m->packet.data ? open_end(&m->ends[0], 0, 1) : -ENOMEM;
+	rc = m->packet.data ? open_end(&m->ends[0], 0, in ? 1 : c->workers, c->cores) : -ENOMEM;
 	if (rc == 0)
-		rc = open_end(&m->ends[1], 1, workers);
+		rc = open_end(&m->ends[1], 1, in ? c->workers : 1, c->cores);
 	for (unsigned i = 0; rc == 0 && i < 2; i++)
 		rc = introduce(m, i);
 	if (rc == 0)
@@ -227,64 +276,121 @@ static int open_all(unsigned workers, struct wgmemory **out)
 	return 0;
 }
 
-/* Time for what has been sealed to come out, in bits a nanosecond. */
-static int run_once(struct wgmemory *m, double *out)
+/* Have an end's workers do all that waits for them. Returns: bits a nanosecond, or 0: not all came
+ */
+static double work(const struct end *e, bool sealed, uint64_t want)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
-	uint64_t before = arrived(&m->ends[1]), want = before + PACKETS * SEGMENTS, began;
-	int rc = send_packets(m, PACKETS);
+	uint64_t began = pace_now_ns();
+	double value;
 
-	if (rc < 0)
-		return rc;
-	began = pace_now_ns();
-	rc = dataplane_start(m->ends[1].dataplane);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < PATIENCE && arrived(&m->ends[1]) < want; i++)
+	if (dataplane_start(e->dataplane) < 0)
+		return 0;
+	for (unsigned i = 0; i < PATIENCE && done(e, sealed) < want; i++)
 		nanosleep(&nap, NULL);
-	*out = (double)PACKETS * SEGMENTS * (SEGMENT + HEAD) * 8 / (double)(pace_now_ns() - began);
-	dataplane_stop(m->ends[1].dataplane);
-	empty(m, &m->ends[1]);
-	return arrived(&m->ends[1]) == want ? 0 : -EIO;
+	value = (double)PACKETS * SEGMENTS * (SEGMENT + HEAD) * 8 / (double)(pace_now_ns() - began);
+	dataplane_stop(e->dataplane);
+	return done(e, sealed) == want ? value : 0;
 }
 
-static int sample(struct wgmemory *m, struct samples *samples)
+static double run_in(struct wgmemory *m)
+{
+	uint64_t want = arrived(&m->ends[1]) + PACKETS * SEGMENTS;
+	double value = send_packets(m, PACKETS) < 0 ? 0 : work(&m->ends[1], false, want);
+
+	empty(m, &m->ends[1]);
+	return value;
+}
+
+static double run_out(struct wgmemory *m, bool one_flow)
+{
+	unsigned queues = one_flow ? 1 : tun_queue_count(m->ends[0].tun);
+	uint64_t want = done(&m->ends[0], true) + PACKETS * SEGMENTS;
+	uint64_t want_in = arrived(&m->ends[1]) + PACKETS * SEGMENTS;
+	double value;
+
+	for (unsigned i = 0; i < PACKETS; i++)
+		if (inject(m, i % queues) < 0)
+			return 0;
+	value = work(&m->ends[0], true, want);
+	while (turn(&m->ends[1]))
+		empty(m, &m->ends[1]);
+	return arrived(&m->ends[1]) == want_in ? value : 0;
+}
+
+static int sample(struct memory_case *c)
 {
 	struct samples rounds = {0};
-	double value = 0;
-	int rc = 0;
 
-	for (unsigned i = 0; rc == 0 && i < ROUNDS; i++) {
-		rc = run_once(m, &value);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		double value = c->way == WAY_IN ? run_in(c->made)
+						: run_out(c->made, c->way == WAY_OUT_ONE_FLOW);
+
+		if (value == 0)
+			return -EIO;
 		samples_add(&rounds, value);
 	}
-	if (rc == 0)
-		samples_add(samples, samples_median(&rounds));
-	return rc;
+	samples_add(&c->samples, samples_median(&rounds));
+	return 0;
+}
+
+static const char *const way_names[] = {
+	[WAY_IN] = "",
+	[WAY_OUT] = " out",
+	[WAY_OUT_ONE_FLOW] = " out one flow",
+};
+
+static void name_case(const struct memory_case *c, char *out, size_t size)
+{
+	snprintf(out, size, "in memory%s workers %u%s", way_names[c->way], c->workers,
+		 c->cores < c->workers ? " one core" : "");
+}
+
+/* Those that are wanted; each way's first has one worker. */
+static unsigned list_cases(const char *only, struct memory_case cases[CASES_MAX])
+{
+	unsigned cores = (unsigned)get_nprocs(), count = 0;
+	char name[64];
+
+	for (enum way way = WAY_IN; way <= WAY_OUT_ONE_FLOW; way++) {
+		for (unsigned n = 1; n <= cores && n <= WORKERS_MAX; n *= 2) {
+			for (unsigned on = n == 2 && way != WAY_OUT_ONE_FLOW ? 1 : n; on <= n;
+			     on++) {
+				struct memory_case c = {.way = way, .workers = n, .cores = on};
+
+				name_case(&c, name, sizeof(name));
+				if (options_wanted(only, name))
+					cases[count++] = c;
+			}
+		}
+	}
+	return count;
 }
 
 int wgmemory_run(bool json, unsigned runs, const char *only)
 {
-	struct wgmemory *made[CASES_MAX] = {0};
-	struct samples samples[CASES_MAX] = {0};
-	unsigned cores = (unsigned)get_nprocs(), cases = 0;
-	char name[32];
+	struct memory_case cases[CASES_MAX];
+	unsigned count = list_cases(only, cases);
+	const struct memory_case *first = NULL;
+	char name[64];
 	int rc = 0;
 
-	if (!options_wanted(only, "in memory workers"))
-		return 0;
-	for (unsigned n = 1; rc == 0 && n <= cores && n <= WORKERS_MAX; n *= 2)
-		rc = open_all(n, &made[cases++]);
+	for (unsigned c = 0; rc == 0 && c < count; c++)
+		rc = open_all(&cases[c], &cases[c].made);
 	for (unsigned i = 0; rc == 0 && i < runs; i++)
-		for (unsigned c = 0; rc == 0 && c < cases; c++)
-			rc = sample(made[c], &samples[c]);
-	for (unsigned c = 0; rc == 0 && c < cases; c++) {
-		snprintf(name, sizeof(name), "in memory workers %u", 1u << c);
-		report_line(json, &(struct report_case){name, "Gb/s", true, &samples[c],
-							c ? "1 worker" : NULL, &samples[0]});
+		for (unsigned c = 0; rc == 0 && c < count; c++)
+			rc = sample(&cases[c]);
+	for (unsigned c = 0; rc == 0 && c < count; c++) {
+		if (cases[c].workers == 1)
+			first = &cases[c];
+		name_case(&cases[c], name, sizeof(name));
+		report_line(json,
+			    &(struct report_case){name, "Gb/s", true, &cases[c].samples,
+						  first && first != &cases[c] ? "1 worker" : NULL,
+						  first ? &first->samples : NULL});
 	}
-	for (unsigned c = 0; c < cases; c++)
-		if (made[c])
-			close_all(made[c]);
+	for (unsigned c = 0; c < count; c++)
+		if (cases[c].made)
+			close_all(cases[c].made);
 	return rc;
 }
