@@ -205,12 +205,23 @@ static bool take(struct limited *e, uint64_t now_ns)
 	return tokens_ns >= COST;
 }
 
+/* An IPv4 address, or the /64 of an IPv6 one. */
+static uint64_t source_of(const struct udp_endpoint *from)
+{
+	return from->version == 4 ? wg_get32(from->addr) : wg_get64(from->addr);
+}
+
+uint64_t wg_source_hash(const struct udp_endpoint *from, uint64_t seed)
+{
+	uint64_t source = source_of(from);
+
+	return XXH3_64bits_withSeed(&source, sizeof(source), seed + from->version);
+}
+
 bool wg_limiter_allow(struct wg_limiter *l, const struct udp_endpoint *from, uint64_t now_ns)
 {
-	uint64_t source = from->version == 4 ? wg_get32(from->addr) : wg_get64(from->addr);
-	uint32_t *bucket =
-		&l->buckets[XXH3_64bits_withSeed(&source, sizeof(source), l->seed + from->version) %
-			    BUCKETS];
+	uint64_t source = source_of(from);
+	uint32_t *bucket = &l->buckets[wg_source_hash(from, l->seed) % BUCKETS];
 	struct limited *e;
 
 	if (now_ns - l->swept_ns >= SWEEP)

@@ -80,7 +80,10 @@ struct wg_limiter;
 struct wg_limiter *wg_limiter_create(uint64_t seed);
 void wg_limiter_destroy(struct wg_limiter *limiter); /* NULL does nothing */
 
-/* Whether a source may have one handshake more: an IPv4 address, or the /64 of an IPv6 one. */
+/* Of a source: an IPv4 address, or the /64 of an IPv6 one. */
+uint64_t wg_source_hash(const struct udp_endpoint *from, uint64_t seed);
+
+/* Whether a source may have one handshake more. */
 bool wg_limiter_allow(struct wg_limiter *limiter, const struct udp_endpoint *from, uint64_t now_ns);
 
 #endif

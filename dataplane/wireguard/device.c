@@ -16,6 +16,7 @@
 
 struct wg_post {
 	struct udp_endpoint from;
+	uint32_t *waiting; /* of its source */
 	uint32_t len;
 	uint8_t data[WG_MESSAGE_MAX];
 };
@@ -46,6 +47,7 @@ static int posts_init(struct wg_posts *p, unsigned count)
 {
 	size_t size = ring_size_bytes(count);
 
+	p->source_max = count / 2;
 	p->memory = calloc(count, sizeof(*p->memory));
 	p->waiting = aligned_alloc(RING_LINE, size);
 	p->room = aligned_alloc(RING_LINE, size);
@@ -156,14 +158,20 @@ bool wg_device_post(struct wg_device *d, const uint8_t *data, size_t len,
 		    const struct udp_endpoint *endpoint)
 {
 	struct wg_posts *posts = &d->posts[has_mac2(data, len)];
+	uint32_t *waiting = &posts->sources[wg_source_hash(endpoint, d->seed) % POST_SOURCES];
 	struct wg_post *post;
 	void *object;
 
-	if (len > WG_MESSAGE_MAX || ring_dequeue_burst(posts->room, &object, 1) == 0) {
+	/* One source leaves room for others. */
+	if (len > WG_MESSAGE_MAX ||
+	    __atomic_load_n(waiting, __ATOMIC_RELAXED) >= posts->source_max ||
+	    ring_dequeue_burst(posts->room, &object, 1) == 0) {
 		__atomic_fetch_add(&d->posts_lost, 1, __ATOMIC_RELAXED);
 		return false;
 	}
+	__atomic_fetch_add(waiting, 1, __ATOMIC_RELAXED);
 	post = object;
+	post->waiting = waiting;
 	post->from = *endpoint;
 	post->len = (uint32_t)len;
 	memcpy(post->data, data, len);
@@ -218,6 +226,7 @@ static bool serve_posts(struct wg_device *d, uint64_t now_ns)
 		post = object;
 		wg_receive(d, post->data, post->len, &post->from, under_load(d, waiting, now_ns),
 			   now_ns);
+		__atomic_fetch_sub(post->waiting, 1, __ATOMIC_RELAXED);
 		ring_enqueue_burst(posts->room, &object, 1);
 	}
 	return true;

@@ -99,8 +99,8 @@ void wg_snapshot_free(struct wg_snapshot *snapshot); /* wipes it; NULL does noth
  * Give the device a datagram that is not data, to be looked at in its own thread. Takes no lock.
  *
  * endpoint: where it came from; source: the address of ours that it came to
- * Returns:  false if too many wait, or it is longer than any message: it is dropped
- * Thread:   any, readers too
+ * Returns:  false if too many wait, of all or of its source, or it is longer than any message: it
+ * is dropped Thread:   any, readers too
  */
 bool wg_device_post(struct wg_device *device, const uint8_t *data, size_t len,
 		    const struct udp_endpoint *endpoint);

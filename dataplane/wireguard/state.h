@@ -33,6 +33,7 @@ enum {
 	ROSTER_BUCKETS = 8192,
 	MARK_WORDS = (WG_PEERS_MAX + 64) / 64,
 	SERVE_MAX = 32, /* messages a turn: about 10 ms of handshakes */
+	POST_SOURCES = 256,
 	ATTEMPTS_MAX = WG_REKEY_ATTEMPT_TIME / WG_REKEY_TIMEOUT,
 	SILENT_AFTER = 2, /* initiations */
 };
@@ -90,6 +91,8 @@ struct wg_posts {
 	struct ring *waiting;
 	struct ring *room;
 	struct wg_post *memory;
+	uint32_t source_max;            /* so many of one bucket may wait */
+	uint32_t sources[POST_SOURCES]; /* that do, by the hash of their source; relaxed */
 };
 
 struct wg_device {

@@ -217,14 +217,40 @@ static const struct {
 } limits[] = {{0, true}, {0, true},  {0, true}, {0, true}, {0, true}, {0, false},
 	      {1, true}, {0, false}, {2, true}, {0, true}, {0, false}};
 
-/* Post a message until no more of its kind may wait. */
+/* Post a message, from one source after the other, until no more of its kind may wait. */
 static void crowd(struct pair *p, const struct pair_datagram *d)
 {
+	struct udp_endpoint from = p->ends[0].at;
+	unsigned n = 0, refused = 0;
+
+	while (refused < 1000) {
+		from.addr[3]++;
+		from.addr[2] += from.addr[3] == 0;
+		if (wg_device_post(p->ends[1].device, d->data, d->len, &from))
+			n++;
+		else
+			refused++;
+	}
+	cr_assert_geq(n, WG_UNDER_LOAD);
+}
+
+Test(wireguard_cookie, one_source_leaves_room_for_others)
+{
+	struct pair *p = pair_create();
+	struct pair_datagram d = initiation(p, 0);
+	struct udp_endpoint other = p->ends[0].at;
 	unsigned n = 0;
 
-	while (wg_device_post(p->ends[1].device, d->data, d->len, &p->ends[0].at))
+	while (wg_device_post(p->ends[1].device, d.data, d.len, &p->ends[0].at))
 		n++;
-	cr_assert_geq(n, WG_UNDER_LOAD);
+	cr_assert_eq(n, WG_POST_MAX / 2);
+	other.addr[0]++;
+	while (n < WG_POST_MAX && wg_device_post(p->ends[1].device, d.data, d.len, &other))
+		n++;
+	cr_assert_gt(n, WG_POST_MAX / 2, "or both hash to one: 1 in 256");
+	wg_device_serve(p->ends[1].device, p->now_ns);
+	cr_assert(wg_device_post(p->ends[1].device, d.data, d.len, &p->ends[0].at));
+	pair_destroy(p);
 }
 
 Test(wireguard_cookie, who_has_one_is_heard_in_a_crowd)
