@@ -332,8 +332,9 @@ static void *send_initiations(void *argument)
 				(struct iovec){f->hostile->forged[(f->sent + i) % HOSTILE_FORGED],
 					       WG_INITIATION_SIZE};
 			b->messages[i].msg_hdr.msg_iovlen = 1;
-			if (f->spoofed)
-				batch_source(f->way, b, i, hostile_random(f->hostile) % SOURCES);
+			/* The honest end has an address of its own. */
+			batch_source(f->way, b, i,
+				     f->spoofed ? hostile_random(f->hostile) % SOURCES : 0);
 		}
 		count(&f->sent, batch_send(f->way, b, BATCH));
 		pace_sleep_until_ns(begin + f->sent * UINT64_C(1000000000) / FLOOD_RATE);
