@@ -27,6 +27,7 @@
 #include "perf/pace.h"
 #include "perf/report.h"
 #include "tun/tun_mem.h"
+#include "tun/udp_mem.h"
 
 enum {
 	WORKERS_MAX = 64,
@@ -191,22 +192,17 @@ static unsigned turn(const struct end *e)
 	return n;
 }
 
-/* Packets that an end has brought into its TUN, or sealed. */
-static uint64_t done(const struct end *e, bool sealed)
+/* Packets that an end has brought into its TUN. */
+static uint64_t arrived(const struct end *e)
 {
 	struct worker_counters c;
 	uint64_t sum = 0;
 
 	for (unsigned i = 0; i < dataplane_worker_count(e->dataplane); i++) {
 		dataplane_read_counters(e->dataplane, i, &c);
-		sum += sealed ? c.egress[0].packets_out : c.packets_out;
+		sum += c.packets_out;
 	}
 	return sum;
-}
-
-static uint64_t arrived(const struct end *e)
-{
-	return done(e, false);
 }
 
 /* Take all that came out. */
@@ -276,46 +272,44 @@ static int open_all(const struct memory_case *c, struct wgmemory **out)
 	return 0;
 }
 
-/* Have an end's workers do all that waits for them. Returns: bits a nanosecond, or 0: not all came
- */
-static double work(const struct end *e, bool sealed, uint64_t want)
+/* Whether all has come into the far end's TUN, or, on the way out, into its sockets. */
+static bool is_done(const struct wgmemory *m, bool out, uint64_t want)
+{
+	return out ? udp_mem_count_racy(wg_tunnel_udp(m->ends[1].tunnel)) >= PACKETS
+		   : arrived(&m->ends[1]) >= want;
+}
+
+/* Have an end's workers do all that waits for them. Returns: bits a nanosecond; 0: not all came */
+static double work(struct wgmemory *m, bool out, uint64_t want)
 {
 	const struct timespec nap = {.tv_nsec = 50000};
+	const struct end *e = &m->ends[!out];
 	uint64_t began = pace_now_ns();
 	double value;
 
 	if (dataplane_start(e->dataplane) < 0)
 		return 0;
-	for (unsigned i = 0; i < PATIENCE && done(e, sealed) < want; i++)
+	for (unsigned i = 0; i < PATIENCE && !is_done(m, out, want); i++)
 		nanosleep(&nap, NULL);
 	value = (double)PACKETS * SEGMENTS * (SEGMENT + HEAD) * 8 / (double)(pace_now_ns() - began);
 	dataplane_stop(e->dataplane);
-	return done(e, sealed) == want ? value : 0;
-}
-
-static double run_in(struct wgmemory *m)
-{
-	uint64_t want = arrived(&m->ends[1]) + PACKETS * SEGMENTS;
-	double value = send_packets(m, PACKETS) < 0 ? 0 : work(&m->ends[1], false, want);
-
-	empty(m, &m->ends[1]);
-	return value;
-}
-
-static double run_out(struct wgmemory *m, bool one_flow)
-{
-	unsigned queues = one_flow ? 1 : tun_queue_count(m->ends[0].tun);
-	uint64_t want = done(&m->ends[0], true) + PACKETS * SEGMENTS;
-	uint64_t want_in = arrived(&m->ends[1]) + PACKETS * SEGMENTS;
-	double value;
-
-	for (unsigned i = 0; i < PACKETS; i++)
-		if (inject(m, i % queues) < 0)
-			return 0;
-	value = work(&m->ends[0], true, want);
-	while (turn(&m->ends[1]))
+	while (out && turn(&m->ends[1]))
 		empty(m, &m->ends[1]);
-	return arrived(&m->ends[1]) == want_in ? value : 0;
+	empty(m, &m->ends[1]);
+	return arrived(&m->ends[1]) == want ? value : 0;
+}
+
+static double run(struct wgmemory *m, enum way way)
+{
+	unsigned queues = way == WAY_OUT ? tun_queue_count(m->ends[0].tun) : 1;
+	uint64_t want = arrived(&m->ends[1]) + PACKETS * SEGMENTS;
+	int rc = 0;
+
+	if (way == WAY_IN)
+		rc = send_packets(m, PACKETS);
+	for (unsigned i = 0; rc == 0 && way != WAY_IN && i < PACKETS; i++)
+		rc = inject(m, i % queues);
+	return rc < 0 ? 0 : work(m, way != WAY_IN, want);
 }
 
 static int sample(struct memory_case *c)
@@ -323,8 +317,7 @@ static int sample(struct memory_case *c)
 	struct samples rounds = {0};
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		double value = c->way == WAY_IN ? run_in(c->made)
-						: run_out(c->made, c->way == WAY_OUT_ONE_FLOW);
+		double value = run(c->made, c->way);
 
 		if (value == 0)
 			return -EIO;
