@@ -15,6 +15,7 @@ enum {
 	SEARCH_FROM = 20000,
 	SEARCH_MS = 300,
 	SEARCH_STEPS = 6,
+	CONFIRM_MS = 2000, /* before it is held for long, so that that seldom is in vain */
 	CONFIRM_TIMES = 10,
 	CONFIRM_S_MAX = 60,
 	LATE_MAX_US = 2000, /* of all but one packet in a hundred: a rate was offered, not bursts */
@@ -87,7 +88,9 @@ int load_measure_rate(struct load_bench *b, const struct load_measure *how, doub
 	}
 	yes = false;
 	for (unsigned i = 0; rc == 0 && !yes && i < CONFIRM_TIMES; i++) {
-		rc = carries(b, low, (unsigned)(confirm_s * 1000), &yes);
+		rc = carries(b, low, CONFIRM_MS, &yes);
+		if (rc == 0 && yes)
+			rc = carries(b, low, (unsigned)(confirm_s * 1000), &yes);
 		if (!yes)
 			low *= 0.9;
 	}
