@@ -8,7 +8,7 @@ const char *hint_tun(int rc, const char *name)
 {
 	switch (rc) {
 	case -EBUSY:
-		return " (another program has it open)";
+		return " (another program has it open, perhaps another sluice)";
 	case -EPERM:
 	case -EACCES:
 		return " (run as root, or with CAP_NET_ADMIN)";
