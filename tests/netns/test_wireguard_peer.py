@@ -85,9 +85,12 @@ def left(peer):
 
 
 def packet(peer, session):
-    """The next packet by a session, which is not a keepalive."""
-    while not (text := session.open(peer.receive()[1])):
-        pass
+    """The next packet by a session, which is not a keepalive. Cookies for what a flood left behind
+    come when they like."""
+    text = b""
+    while not text:
+        kind, datagram = peer.receive()
+        text = session.open(datagram) if kind != COOKIE_REPLY else b""
     offset, more = (2, 0) if text[0] >> 4 == 4 else (4, 40)
     size = struct.unpack("!H", text[offset:offset + 2])[0] + more
     assert len(text) == size + -size % 16 and text[size:] == bytes(-size % 16)
