@@ -11,13 +11,13 @@
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/inward.h"
 #include "tests/wireguard/tunnels.h"
+#include "tests/wireguard/workers.h"
 #include "tun/tun_mem.h"
 #include "tun/udp_mem.h"
 
 TestSuite(wireguard_spread, .timeout = 60);
 
 enum {
-	WORKERS = 2,
 	SEGMENT = 1000,
 	SEGMENTS = 40, /* of a message */
 	CAUGHT_MAX = 64,
@@ -84,33 +84,12 @@ static void open_spread(struct spread *s)
 	cr_assert(tunnels_take(&s->t, 1));
 	s->t.look = catch;
 	s->t.context = s;
-	for (unsigned i = 0; i < WORKERS; i++) {
-		struct wg_port_options o = {
-			.tunnel = s->t.ends[1].tunnel, .worker = i, .workers = WORKERS};
-		struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
-
-		cr_assert(w);
-		memset(w, 0, sizeof(*w));
-		cr_assert_eq(inbox_init(&w->inbox), 0);
-		w->index = i;
-		w->peers = s->workers;
-		w->peer_count = WORKERS;
-		w->straight = true;
-		w->wake[1] = -1;
-		w->now_ms = s->t.now_ms;
-		w->tun = tun_queue_at(s->t.ends[1].tun, i);
-		cr_assert_eq(wg_port_create(&o, &s->ports[i]), 0);
-		s->workers[i] = w;
-	}
+	workers_open(s->workers, s->ports, &s->t, 1);
 }
 
 static void close_spread(struct spread *s)
 {
-	for (unsigned i = 0; i < WORKERS; i++) {
-		wg_port_destroy(s->ports[i]);
-		inbox_fini(&s->workers[i]->inbox);
-		free(s->workers[i]);
-	}
+	workers_close(s->workers, s->ports);
 	for (unsigned i = 0; i < CAUGHT_MAX; i++)
 		free(s->caught[i].data);
 	tunnels_close(&s->t);

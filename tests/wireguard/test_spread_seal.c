@@ -11,12 +11,12 @@
 #include "dataplane/wire.h"
 #include "dataplane/wireguard/outward.h"
 #include "tests/wireguard/tunnels.h"
+#include "tests/wireguard/workers.h"
 #include "tun/tun_mem.h"
 
 TestSuite(wireguard_spread_seal, .timeout = 60);
 
 enum {
-	WORKERS = 2,
 	SEGMENT = 1000,
 	SEGMENTS = 61, /* of a packet: as many as a message takes */
 	BURST = 5,     /* packets that fill a worker */
@@ -57,24 +57,6 @@ static unsigned look(struct tunnels *t, unsigned to, struct udp_message *m)
 	return 1;
 }
 
-static struct worker *open_worker(struct seal *s, unsigned i)
-{
-	struct wg_port_options o = {.tunnel = s->t.ends[0].tunnel, .worker = i, .workers = WORKERS};
-	struct worker *w = aligned_alloc(_Alignof(struct worker), sizeof(*w));
-
-	cr_assert(w);
-	memset(w, 0, sizeof(*w));
-	cr_assert_eq(inbox_init(&w->inbox), 0);
-	w->index = i;
-	w->peers = s->workers;
-	w->peer_count = WORKERS;
-	w->straight = true;
-	w->wake[1] = -1;
-	w->now_ms = s->t.now_ms;
-	cr_assert_eq(wg_port_create(&o, &s->ports[i]), 0);
-	return w;
-}
-
 static void open_seal(struct seal *s)
 {
 	struct packets_spec hello = tunnels_spec(4, PROTO_UDP, 0);
@@ -86,8 +68,7 @@ static void open_seal(struct seal *s)
 	tunnels_send(&s->t, 0, &hello);
 	cr_assert(tunnels_take(&s->t, 1));
 	s->passed = 0;
-	for (unsigned i = 0; i < WORKERS; i++)
-		s->workers[i] = open_worker(s, i);
+	workers_open(s->workers, s->ports, &s->t, 0);
 	for (unsigned i = 0; i < BURST; i++)
 		cr_assert(s->bufs[i].data = malloc(BUF_SIZE));
 }
@@ -96,11 +77,7 @@ static void close_seal(struct seal *s)
 {
 	for (unsigned i = 0; i < BURST; i++)
 		free(s->bufs[i].data);
-	for (unsigned i = 0; i < WORKERS; i++) {
-		wg_port_destroy(s->ports[i]);
-		inbox_fini(&s->workers[i]->inbox);
-		free(s->workers[i]);
-	}
+	workers_close(s->workers, s->ports);
 	tunnels_close(&s->t);
 }
 
