@@ -12,7 +12,7 @@
 
 enum {
 	WORKER_NICE = -10,  /* where it is allowed */
-	FIRST_PERCENT = 50, /* of a core that a thread may take and be real-time */
+	FIRST_PERCENT = 75, /* of a core that a thread may take and be real-time */
 	NS_PER_S = 1000000000,
 };
 

@@ -27,8 +27,9 @@ enum {
 	HEADERS = ETH_HLEN + sizeof(struct iphdr) + sizeof(struct udphdr),
 	SOURCE_PORT = 20000,
 	TTL = 64,
-	TURN_NS = 50 *
-		  1000, /* between system calls, at least: polling would cost the gateway a core */
+	TURN_NS_MIN = 50 * 1000,
+	TURN_NS_MAX = 200 * 1000,
+	TURN_NS_PER_RATE = 2, /* packets a second: bursts of 10 from each of two at 100,000 */
 	LATE_MAX_NS = 100 * 1000 * 1000,
 };
 
@@ -233,6 +234,19 @@ static void take_place(const struct load_send *s, unsigned sender)
 	pthread_setaffinity_np(pthread_self(), sizeof(own), &own);
 }
 
+/*
+ * Between system calls, at least: polling would cost the gateway a core, and a wake-up for each few
+ * packets much of one. What is late by it is told as the sender's own.
+ */
+static uint64_t turn_length_ns(const struct load_plan *plan)
+{
+	double wanted = TURN_NS_PER_RATE * 1e9 / plan->gap_ns;
+
+	return wanted < TURN_NS_MIN   ? TURN_NS_MIN
+	       : wanted > TURN_NS_MAX ? TURN_NS_MAX
+				      : (uint64_t)wanted;
+}
+
 /* The first packet of a sender from index on. */
 static uint64_t next_own(const struct load_send *s, const struct load_plan *plan, unsigned sender,
 			 uint64_t index)
@@ -246,7 +260,7 @@ int load_send_run(const struct load_send *s, const struct load_plan *plan, unsig
 		  struct load_bits *sent, uint64_t *offered)
 {
 	uint64_t held = UINT64_MAX, end = load_plan_due_ns(plan, plan->count), turn = 0, count = 0;
-	uint64_t index = next_own(s, plan, sender, 0);
+	uint64_t index = next_own(s, plan, sender, 0), turn_ns = turn_length_ns(plan);
 	struct batch *b = malloc(sizeof(*b));
 	int rc = 0;
 
@@ -262,7 +276,7 @@ int load_send_run(const struct load_send *s, const struct load_plan *plan, unsig
 		else
 			pace_sleep_until_ns(due > turn ? due : turn);
 		now = pace_now_ns();
-		turn = now + TURN_NS;
+		turn = now + turn_ns;
 		if (now > end + LATE_MAX_NS)
 			break;
 		/* Two places are kept, for what a fault adds. */
