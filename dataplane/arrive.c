@@ -48,6 +48,7 @@ static void parse_burst(struct worker *w, unsigned egress, unsigned n)
 		if (it->reason == REASON_NONE && it->packet.kind == PACKET_TRANSPORT)
 			inward_prefetch(w, egress, &it->packet);
 	}
+	nap_count(&w->nap, n, bytes);
 	worker_count(&w->counters.egress[egress].packets_in, packets);
 	worker_count(&w->counters.egress[egress].bytes_in, bytes);
 }

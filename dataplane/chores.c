@@ -112,3 +112,11 @@ void chores_wait(struct worker *w)
 	else
 		w->spin_ns = w->spin_ns / 2 > SPIN_NS_MIN ? w->spin_ns / 2 : SPIN_NS_MIN;
 }
+
+void chores_nap(struct worker *w, uint64_t length_ns)
+{
+	const struct timespec length = {.tv_nsec = (long)length_ns};
+
+	worker_count(&w->counters.sleeps, 1);
+	nanosleep(&length, NULL);
+}

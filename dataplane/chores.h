@@ -27,4 +27,7 @@ void chores_sweep(struct worker *worker);
  */
 void chores_wait(struct worker *worker);
 
+/* Sleep so long, whatever comes. The thread is offline. */
+void chores_nap(struct worker *worker, uint64_t length_ns);
+
 #endif

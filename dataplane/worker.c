@@ -475,6 +475,7 @@ static void parse_burst(struct worker *w, const struct links *links, unsigned n)
 		if (it->reason == REASON_NONE && !w->straight && owner_is_doubtful(w, &it->packet))
 			it->reason = owner_sort(w, links, &it->packet);
 	}
+	nap_count(&w->nap, n, bytes);
 	worker_count(&w->counters.packets_in, packets);
 	worker_count(&w->counters.bytes_in, bytes);
 }
@@ -561,7 +562,7 @@ void *worker_main(void *argument)
 	route_enter();
 	while (!stop_requested(w)) {
 		unsigned n = worker_turn(w, chores_now_ns() / 1000000);
-		uint64_t now = chores_now_ns();
+		uint64_t now = chores_now_ns(), nap_ns = nap_length_ns(&w->nap, now);
 
 		route_quiescent(); /* table and links must not be used below here */
 		if (now >= review && w->thread_review) {
@@ -570,6 +571,10 @@ void *worker_main(void *argument)
 		}
 		if (n) {
 			last_work = now;
+		} else if (nap_ns) {
+			route_offline();
+			chores_nap(w, nap_ns);
+			route_online();
 		} else if (now - last_work > w->spin_ns &&
 			   inbox_doze(w->inbox.in, &w->inbox.asleep)) {
 			route_offline();

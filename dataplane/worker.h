@@ -8,6 +8,7 @@
 #include "dataplane/gather.h"
 #include "dataplane/inbox.h"
 #include "dataplane/links.h"
+#include "dataplane/nap.h"
 #include "dataplane/nat.h"
 #include "dataplane/packet.h"
 #include "dataplane/pending.h"
@@ -125,6 +126,7 @@ struct worker {
 	uint32_t turns;
 	uint64_t stage_ns; /* when the stage in hand began; 0: this turn is not timed */
 	struct stages_inside inside;
+	struct nap nap;
 	uint64_t spin_ns;      /* how long to look again before sleeping; adapts */
 	uint64_t reply_tokens; /* answers that may still be given this tick */
 	uint64_t reply_ms;
