@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 enum {
-	NAP_RATE = 35000,      /* packets a second, from which on there are naps */
-	NAP_RATE_STAY = 20000, /* as long as there are so many: naps let more come */
+	NAP_RATE = 25000,      /* packets a second, from which on there are naps */
+	NAP_RATE_STAY = 15000, /* as long as there are so many: naps let more come */
 	NAP_PACKETS = 8,       /* that a nap is to bring */
 	NAP_NS_MAX = 150000,
 	NAP_SIZE = 2048,       /* bytes; packets are smaller */
