@@ -23,7 +23,7 @@ enum {
 /* Zero at first. */
 struct nap {
 	uint64_t looked_ns;
-	uint64_t packets; /* since then, both ways */
+	uint64_t packets; /* since then, from the TUN and interfaces; a tunnel's are not counted */
 	uint64_t bytes;
 	uint64_t length_ns;
 };
